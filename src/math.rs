@@ -1,0 +1,1 @@
+//! Float functions with one result on every processor.
