@@ -1,1 +1,101 @@
-//! Float functions with one result on every processor.
+//! Float functions that give the same bits on every processor.
+//!
+//! IEEE 754 fixes `+ - * /`, square root and the fused multiply-add; everything else here is built
+//! from those in one order, and the vector kernels repeat that order lane by lane.
+
+/// `a * b + c` with one rounding, also where the processor has no such instruction.
+#[inline(always)]
+pub fn mul_add(a: f32, b: f32, c: f32) -> f32 {
+    #[cfg(feature = "std")]
+    return a.mul_add(b, c);
+    #[cfg(not(feature = "std"))]
+    return libm::fmaf(a, b, c);
+}
+
+/// The square root, correctly rounded.
+#[inline(always)]
+pub fn sqrt(x: f32) -> f32 {
+    #[cfg(feature = "std")]
+    return x.sqrt();
+    #[cfg(not(feature = "std"))]
+    return libm::sqrtf(x);
+}
+
+/// The nearest integer; halves go to the even one.
+#[inline(always)]
+pub fn round_even(x: f32) -> f32 {
+    #[cfg(feature = "std")]
+    return x.round_ties_even();
+    #[cfg(not(feature = "std"))]
+    return libm::rintf(x);
+}
+
+/// Below this [`exp`] is zero: its result would leave the normal numbers, where processors differ.
+pub(crate) const EXP_MIN: f32 = -87.0;
+/// Above this [`exp`] stays at its largest value.
+pub(crate) const EXP_MAX: f32 = 88.0;
+pub(crate) const LOG2_E: f32 = core::f32::consts::LOG2_E;
+/// ln 2 = `LN_2_HIGH` + `LN_2_LOW`; the first has few enough bits for `n * LN_2_HIGH` to be exact.
+pub(crate) const LN_2_HIGH: f32 = 0.693_359_4;
+pub(crate) const LN_2_LOW: f32 = -2.121_944_4e-4;
+/// e^r = 1 + r + r^2 P(r) for |r| <= ln 2 / 2, highest power first (Cephes, `expf`).
+pub(crate) const EXP_P: [f32; 6] =
+    [1.987_569_1e-4, 1.398_2e-3, 8.333_452e-3, 4.166_579_6e-2, 1.666_666_5e-1, 0.5];
+
+/// e to the power `x`, relative error below 2e-7; zero below -87 and for NaN, e^88 above 88.
+#[inline]
+#[expect(clippy::manual_clamp, reason = "`clamp` keeps NaN")]
+pub fn exp(x: f32) -> f32 {
+    // `max` and `min` return the number where one side is NaN, so the conversion below is defined.
+    let t = x.max(EXP_MIN).min(EXP_MAX);
+    let n = round_even(t * LOG2_E);
+    let r = mul_add(-n, LN_2_HIGH, t);
+    let r = mul_add(-n, LN_2_LOW, r);
+    let mut p = EXP_P[0];
+    for c in &EXP_P[1..] {
+        p = mul_add(p, r, *c);
+    }
+    let y = mul_add(p, r * r, r) + 1.0;
+    let power = f32::from_bits(((n as i32 + 127) as u32) << 23);
+    if x >= EXP_MIN { y * power } else { 0.0 }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn exp_is_within_2e_7_of_the_true_value() {
+        let (mut x, mut worst) = (-87.0f32, 0.0f64);
+        while x <= 88.0 {
+            let truth = libm::exp(x as f64);
+            worst = worst.max(((exp(x) as f64 - truth) / truth).abs());
+            x += 0.001_37;
+        }
+        assert!(worst < 2e-7, "relative error {worst:e}");
+    }
+
+    #[test]
+    fn exp_at_its_ends() {
+        assert_eq!(exp(0.0), 1.0);
+        assert_eq!(exp(-0.0), 1.0);
+        assert_eq!(exp(-87.01), 0.0);
+        assert_eq!(exp(f32::NEG_INFINITY), 0.0);
+        assert_eq!(exp(f32::NAN), 0.0);
+        assert!(exp(-87.0).is_normal());
+        assert_eq!(exp(f32::INFINITY), exp(88.0));
+        assert!(exp(88.0).is_finite());
+    }
+
+    #[test]
+    fn multiply_add_rounds_once() {
+        // (1 + 2^-12)^2 - (1 + 2^-11) is 2^-24: a product rounded first would lose it.
+        let a = 1.0 + 1.0 / 4096.0;
+        assert_eq!(mul_add(a, a, -(1.0 + 1.0 / 2048.0)), 1.0 / 16_777_216.0);
+    }
+
+    #[test]
+    fn halves_round_to_even() {
+        assert_eq!([0.5, 1.5, 2.5, -0.5, -1.5].map(round_even), [0.0, 2.0, 2.0, -0.0, -2.0]);
+    }
+}
