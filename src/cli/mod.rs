@@ -1,1 +1,88 @@
-//! cli
+//! The commands, one file each. They put the rooms together and speak with people and scripts:
+//! answers go to stdout, everything else to stderr.
+
+mod doctor;
+mod shared;
+mod table;
+
+use std::io::{self, Write};
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+use shared::Shared;
+
+const EXAMPLES: &str = "\
+Examples:
+  tipcam classify holiday/*.jpg                what is on these photographs?
+  tipcam watch demo                            the same for a stream of frames
+  tipcam learn mug mug1.jpg mug2.jpg --asset mine.tipcam
+  tipcam classify new.jpg --asset mine.tipcam
+
+The answers are JSON, one object a line; `--format table` is for eyes.
+Exit code: 0 when everything asked for was done, 1 when something failed, 2 for a wrong command line.";
+
+/// Tells what a camera sees, and learns new classes from a few photographs, without a network.
+#[derive(Parser)]
+#[command(name = "tipcam", version, after_help = EXAMPLES, max_term_width = 100)]
+struct Cli {
+    #[command(flatten)]
+    shared: Shared,
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    Doctor(doctor::Doctor),
+}
+
+/// Whether everything that was asked for was done.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Outcome {
+    /// Yes.
+    Done,
+    /// No: some inputs failed, each with an error on stderr; the others were answered.
+    Partly,
+}
+
+/// Runs the program: parses the command line, runs one command and says what went wrong.
+pub fn main() -> ExitCode {
+    let Cli { shared, command } = Cli::parse();
+    let result = match command {
+        Command::Doctor(command) => command.run(&shared),
+    };
+    match result {
+        Ok(Outcome::Done) => ExitCode::SUCCESS,
+        Ok(Outcome::Partly) => ExitCode::FAILURE,
+        // the reader of our output has left (`tipcam ... | head`): nothing is wrong
+        Err(error) if is_broken_pipe(&error) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("Error: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// Writes to stdout; unlike `print!` it reports a full disk or a closed pipe.
+fn print(text: &str) -> io::Result<()> {
+    let mut out = io::stdout().lock();
+    out.write_all(text.as_bytes())?;
+    out.flush()
+}
+
+fn is_broken_pipe(error: &anyhow::Error) -> bool {
+    error.chain().any(|cause| {
+        cause.downcast_ref::<io::Error>().is_some_and(|e| e.kind() == io::ErrorKind::BrokenPipe)
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    #[test]
+    fn the_command_line_is_well_formed() {
+        super::Cli::command().debug_assert();
+    }
+}

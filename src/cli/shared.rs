@@ -1,0 +1,88 @@
+//! The options that every command takes.
+
+use std::path::PathBuf;
+
+use anyhow::{Result, bail};
+use clap::{Args, ValueEnum};
+
+use crate::kernels::{self, Isa, Kernels};
+
+/// Options of every command.
+#[derive(Args)]
+pub(super) struct Shared {
+    /// The file with encoder, classes and shots to use [default: the one inside this program]
+    #[arg(long, global = true, value_name = "FILE")]
+    pub(super) asset: Option<PathBuf>,
+
+    /// How to print the answer [default: json for classify, watch and eval, table for the others]
+    #[arg(long, global = true, value_enum)]
+    format: Option<Format>,
+
+    /// Processor threads for the encoder [default: as many as the processor has, at most 4]
+    #[arg(long, global = true, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=256))]
+    threads: Option<u16>,
+
+    /// Instruction set of the inner loops; all give the same answers
+    #[arg(long, global = true, value_enum, default_value_t = Kernel::Auto)]
+    kernel: Kernel,
+}
+
+/// How answers are printed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(super) enum Format {
+    /// Columns for people
+    Table,
+    /// One JSON object a line for programs
+    Json,
+}
+
+#[derive(Clone, Copy, ValueEnum)]
+enum Kernel {
+    /// The best one that this processor has
+    Auto,
+    /// Plain code, for comparison
+    Scalar,
+    Avx2,
+    Avx512,
+    Neon,
+    Dotprod,
+    I8mm,
+}
+
+impl Shared {
+    /// The format asked for, or else the command's own.
+    pub(super) fn format_or(&self, default: Format) -> Format {
+        self.format.unwrap_or(default)
+    }
+
+    /// Threads for the encoder.
+    pub(super) fn threads(&self) -> usize {
+        match self.threads {
+            Some(threads) => threads.into(),
+            // beyond four threads a small encoder's layers are too short to share
+            None => std::thread::available_parallelism().map_or(1, |n| n.get().min(4)),
+        }
+    }
+
+    /// The kernels asked for; an error where the processor lacks them.
+    pub(super) fn kernels(&self) -> Result<&'static Kernels> {
+        let isa = match self.kernel {
+            Kernel::Auto => return Ok(kernels::best()),
+            Kernel::Scalar => Isa::Scalar,
+            Kernel::Avx2 => Isa::Avx2,
+            Kernel::Avx512 => Isa::Avx512,
+            Kernel::Neon => Isa::Neon,
+            Kernel::Dotprod => Isa::Dotprod,
+            Kernel::I8mm => Isa::I8mm,
+        };
+        match isa.kernels() {
+            Some(kernels) => Ok(kernels),
+            None => bail!(
+                "--kernel {}: this processor does not have it; it has {} (leave --kernel out to use \
+                 the best one)",
+                isa.name(),
+                kernels::available().map(Kernels::name).collect::<Vec<_>>().join(", ")
+            ),
+        }
+    }
+}
