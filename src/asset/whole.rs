@@ -1,0 +1,139 @@
+use super::{
+    AssetError, Cache, Calibration, Container, HeadParams, KeyNames, Labels, Metrics, Preprocess,
+    Prompts, Provenance, Tag, TextWeights, Vocabulary,
+};
+
+/// An asset with a typed view of each section that it has: an encoder alone, a cache alone or a
+/// complete one. A command that needs a section says so: `asset.labels.ok_or(Tag::LABELS.missing())?`.
+#[derive(Clone, Copy, Debug)]
+pub struct Asset<'a> {
+    /// The file; the encoder reads its own sections there.
+    pub container: Container<'a>,
+    /// How pictures become the encoder's input.
+    pub preprocess: Option<Preprocess>,
+    /// Class labels.
+    pub labels: Option<Labels<'a>>,
+    /// Templates behind the text weights.
+    pub prompts: Option<Prompts<'a>>,
+    /// Text weights of the classes.
+    pub text: Option<TextWeights<'a>>,
+    /// Hyper-parameters of the head.
+    pub head: Option<HeadParams>,
+    /// Temperature and thresholds.
+    pub calibration: Option<Calibration>,
+    /// The cache of shots.
+    pub cache: Option<Cache<'a>>,
+    /// The picture behind each key.
+    pub key_names: Option<KeyNames<'a>>,
+    /// Text vectors for classes that come later.
+    pub vocabulary: Option<Vocabulary<'a>>,
+    /// Measured figures.
+    pub metrics: Option<Metrics<'a>>,
+    /// Where the contents come from.
+    pub provenance: Option<Provenance<'a>>,
+}
+
+/// What an asset knows of one class.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Class<'a> {
+    /// Its label.
+    pub label: &'a str,
+    /// Whether it has text weights.
+    pub has_text: bool,
+    /// Its keys in the cache.
+    pub shots: u32,
+}
+
+impl<'a> Asset<'a> {
+    /// Opens the container and every section that this version knows, and looks whether they fit
+    /// each other. Takes microseconds whatever the size and copies nothing; checksums and values
+    /// are looked at by [`Container::verify`] and [`validate`](Self::validate).
+    ///
+    /// # Errors
+    /// All of [`AssetError`] except [`AssetError::MissingSection`].
+    pub fn open(bytes: &'a [u8]) -> Result<Self, AssetError> {
+        let container = Container::open(bytes)?;
+        let section = |tag| container.section(tag);
+        let asset = Self {
+            container,
+            preprocess: section(Tag::PREPROCESS).map(Preprocess::parse).transpose()?,
+            labels: section(Tag::LABELS).map(Labels::parse).transpose()?,
+            prompts: section(Tag::PROMPTS).map(Prompts::parse).transpose()?,
+            text: section(Tag::TEXT).map(TextWeights::parse).transpose()?,
+            head: section(Tag::HEAD).map(HeadParams::parse).transpose()?,
+            calibration: section(Tag::CALIBRATION).map(Calibration::parse).transpose()?,
+            cache: section(Tag::CACHE).map(Cache::parse).transpose()?,
+            key_names: section(Tag::KEY_NAMES).map(KeyNames::parse).transpose()?,
+            vocabulary: section(Tag::VOCABULARY).map(Vocabulary::parse).transpose()?,
+            metrics: section(Tag::METRICS).map(Metrics::parse).transpose()?,
+            provenance: section(Tag::PROVENANCE).map(Provenance::parse).transpose()?,
+        };
+        if let Some(cache) = asset.cache
+            && cache.encoder != container.encoder_id()
+        {
+            return Err(AssetError::ForeignCache {
+                asset: container.encoder_id(),
+                cache: cache.encoder,
+            });
+        }
+        let labels = asset.labels.map(|labels| (Tag::LABELS, labels.count()));
+        let text = asset.text.map(|text| (Tag::TEXT, text.classes));
+        let cache = asset.cache.map(|cache| (Tag::CACHE, cache.classes()));
+        agree("classes", labels, text)?;
+        agree("classes", labels, cache)?;
+        agree("classes", text, cache)?;
+        let keys = asset.cache.map(|cache| (Tag::CACHE, cache.len));
+        let names = asset.key_names.map(|names| (Tag::KEY_NAMES, names.count()));
+        agree("shots", keys, names)?;
+        let text = asset.text.map(|text| (Tag::TEXT, text.dim));
+        let words = asset.vocabulary.map(|words| (Tag::VOCABULARY, words.dim));
+        agree("dimensions of a text vector", text, words)?;
+        Ok(asset)
+    }
+
+    /// Looks at every value: texts are UTF-8, numbers finite, vectors of length 1, classes exist.
+    /// Reads every section but the encoder's.
+    ///
+    /// # Errors
+    /// [`AssetError::Corrupt`], [`AssetError::Limit`].
+    pub fn validate(&self) -> Result<(), AssetError> {
+        self.labels.map_or(Ok(()), |labels| labels.validate())?;
+        self.prompts.map_or(Ok(()), |prompts| prompts.validate())?;
+        self.text.map_or(Ok(()), |text| text.validate())?;
+        self.cache.map_or(Ok(()), |cache| cache.validate())?;
+        self.key_names.map_or(Ok(()), |names| names.validate())?;
+        self.vocabulary.map_or(Ok(()), |words| words.validate())?;
+        self.metrics.map_or(Ok(()), |metrics| metrics.validate())?;
+        self.provenance.map_or(Ok(()), |provenance| provenance.validate())
+    }
+
+    /// What is known of class `i`; none behind the last class, or without labels.
+    #[must_use]
+    pub fn class(&self, i: usize) -> Option<Class<'a>> {
+        Some(Class {
+            label: self.labels?.get(i)?,
+            has_text: self.text.is_some_and(|text| text.has(i)),
+            shots: self.cache.and_then(|cache| cache.shots.get(i).copied()).unwrap_or(0),
+        })
+    }
+
+    /// Every class in order.
+    pub fn classes(&self) -> impl Iterator<Item = Class<'a>> + use<'a> {
+        let asset = *self;
+        (0..).map_while(move |i| asset.class(i))
+    }
+}
+
+/// Where both sections are there, they count the same.
+fn agree(
+    what: &'static str,
+    first: Option<(Tag, usize)>,
+    second: Option<(Tag, usize)>,
+) -> Result<(), AssetError> {
+    match (first, second) {
+        (Some((a, first)), Some((b, second))) if first != second => {
+            Err(AssetError::Disagree { what, first: (a, first as u64), second: (b, second as u64) })
+        }
+        _ => Ok(()),
+    }
+}
