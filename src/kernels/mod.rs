@@ -9,7 +9,13 @@
 //! [`best`] and [`available`], which ask the processor first; its methods check every size before
 //! they call into the table.
 
+#[cfg(all(feature = "std", target_arch = "x86_64"))]
+mod avx512;
 mod scalar;
+#[cfg(all(feature = "std", any(target_arch = "x86_64", target_arch = "aarch64")))]
+mod strip;
+#[cfg(test)]
+mod tests;
 
 use core::ops::Range;
 
@@ -62,6 +68,8 @@ impl Isa {
     pub fn kernels(self) -> Option<&'static Kernels> {
         match self {
             Isa::Scalar => Some(&scalar::KERNELS),
+            #[cfg(all(feature = "std", target_arch = "x86_64"))]
+            Isa::Avx512 => avx512::detect(),
             _ => None,
         }
     }
@@ -294,7 +302,9 @@ impl Kernels {
             assert!(row.is_empty() || fits(row.len(), d.width_in, d.channels, d.channels));
         }
         assert!(fits(out.len(), d.width_out, d.channels, d.channels), "depthwise: out");
-        assert!(d.width_out.checked_mul(d.stride).is_some(), "depthwise: stride");
+        assert!(d.stride > 0, "depthwise: stride");
+        let columns = d.width_out.checked_mul(d.stride).and_then(|c| c.checked_add(d.kernel));
+        assert!(columns.is_some(), "depthwise: width_out");
         let padded = d.channels.next_multiple_of(LANES);
         let pairs = (d.kernel * d.kernel).div_ceil(2);
         assert!(fits(d.weights.len(), pairs, 2 * padded, 2 * padded), "depthwise: weights");
@@ -347,6 +357,16 @@ impl<'a> Gemm<'a> {
         assert!(w.data.len() >= packed_len(w.k, w.n), "gemm: weights");
         q.check(w.n);
         Gemm { a, lda, rows, w, q }
+    }
+
+    /// The last `k % 4` inputs of row `r`, filled with zeros.
+    #[cfg(all(feature = "std", any(target_arch = "x86_64", target_arch = "aarch64")))]
+    #[inline(always)]
+    fn last_four(&self, r: usize) -> i32 {
+        let mut four = [0; 4];
+        let rest = self.w.k % 4;
+        four[..rest].copy_from_slice(&self.a[r * self.lda + self.w.k - rest..][..rest]);
+        i32::from_le_bytes(four)
     }
 }
 
