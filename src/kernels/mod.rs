@@ -10,6 +10,8 @@
 //! they call into the table.
 
 #[cfg(all(feature = "std", target_arch = "x86_64"))]
+mod avx2;
+#[cfg(all(feature = "std", target_arch = "x86_64"))]
 mod avx512;
 mod scalar;
 #[cfg(all(feature = "std", any(target_arch = "x86_64", target_arch = "aarch64")))]
@@ -68,6 +70,8 @@ impl Isa {
     pub fn kernels(self) -> Option<&'static Kernels> {
         match self {
             Isa::Scalar => Some(&scalar::KERNELS),
+            #[cfg(all(feature = "std", target_arch = "x86_64"))]
+            Isa::Avx2 => avx2::detect(),
             #[cfg(all(feature = "std", target_arch = "x86_64"))]
             Isa::Avx512 => avx512::detect(),
             _ => None,

@@ -3,7 +3,7 @@
 extern crate std;
 
 use std::vec::Vec;
-use std::{format, println, vec};
+use std::{println, vec};
 
 use super::*;
 
@@ -62,7 +62,11 @@ impl Fill {
 
 /// Every table that the processor can run, the specification left out.
 fn vector_tables() -> impl Iterator<Item = &'static Kernels> {
-    available().filter(|k| k.isa() != Isa::Scalar)
+    #[cfg(all(feature = "std", target_arch = "x86_64"))]
+    let also = avx2::detect_without_vnni();
+    #[cfg(not(all(feature = "std", target_arch = "x86_64")))]
+    let also = None;
+    available().filter(|k| k.isa() != Isa::Scalar).chain(also)
 }
 
 fn bits(values: &[f32]) -> Vec<u32> {
@@ -80,7 +84,7 @@ fn units(k: usize, n: usize, random: &mut Random) -> [Vec<f32>; 2] {
 #[test]
 fn the_processor_is_the_one_meant() {
     #[cfg(all(feature = "std", target_arch = "x86_64"))]
-    let features = format!(
+    let features = std::format!(
         "avx2 {} fma {} avxvnni {} avx512vnni {}",
         std::is_x86_feature_detected!("avx2"),
         std::is_x86_feature_detected!("fma"),
@@ -88,7 +92,7 @@ fn the_processor_is_the_one_meant() {
         std::is_x86_feature_detected!("avx512vnni")
     );
     #[cfg(all(feature = "std", target_arch = "aarch64"))]
-    let features = format!(
+    let features = std::format!(
         "dotprod {} i8mm {}",
         std::arch::is_aarch64_feature_detected!("dotprod"),
         std::arch::is_aarch64_feature_detected!("i8mm")
