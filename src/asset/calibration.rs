@@ -1,3 +1,4 @@
+use serde::Serialize;
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
 
 use super::fields::Fields;
@@ -15,7 +16,7 @@ struct Record {
 }
 
 /// What makes a probability believable and an answer "unknown".
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
 pub struct Calibration {
     /// Probabilities are softmax(logits / temperature).
     pub temperature: f32,

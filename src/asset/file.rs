@@ -6,7 +6,7 @@ use std::sync::Arc;
 use memmap2::Mmap;
 
 use super::format::MAGIC;
-use super::{AlignedBytes, Asset, AssetError, Container, EncoderId, Tag};
+use super::{AlignedBytes, Asset, AssetError, Container, EncoderId};
 
 /// Why a file cannot be used as an asset or written as one.
 #[derive(Debug, thiserror::Error)]
@@ -214,14 +214,6 @@ impl AssetFile {
         };
         whole().map_err(|source| self.error(source))
     }
-
-    /// Whether the encoder itself is in the file, not only what was made with it.
-    ///
-    /// # Errors
-    /// [`FileError::Unusable`].
-    pub fn has_encoder(&self) -> Result<bool, FileError> {
-        Ok(self.container()?.section(Tag::LAYERS).is_some())
-    }
 }
 
 impl TryFrom<AlignedBytes> for AssetFile {
@@ -267,4 +259,92 @@ fn other_kind(bytes: &[u8]) -> Option<(&'static str, &'static str)> {
         return Some(("an ONNX model", "did you mean `tipcam encoder import MODEL.onnx -o FILE`?"));
     }
     Some(("something else", "an asset is made by `tipcam build`"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::asset::Builder;
+    use crate::asset::tests::{LABELS, sample};
+
+    fn error(name: &str, contents: &[u8]) -> String {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join(name);
+        std::fs::write(&path, contents).unwrap();
+        let error = AssetFile::open(&path).unwrap_err().to_string();
+        assert!(error.contains(name), "{error}");
+        error
+    }
+
+    #[test]
+    fn a_written_asset_is_mapped_and_shared() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("a.tipcam");
+        sample().write_atomic(&path).unwrap();
+        let file = AssetFile::open(&path).unwrap();
+        file.check().unwrap();
+        let shared = file.clone();
+        assert_eq!(shared.bytes().as_ptr(), file.bytes().as_ptr());
+        assert_eq!(file.bytes(), &*sample().to_bytes().unwrap());
+
+        // A replacement is seen by those who open the file anew, by nobody else.
+        let before = file.bytes().to_vec();
+        let other = Builder::from_container(&file.container().unwrap());
+        other.without(crate::asset::Tag::PROMPTS).write_atomic(&path).unwrap();
+        assert_eq!(file.bytes(), before);
+        let again = AssetFile::open(&path).unwrap();
+        assert!(again.asset().unwrap().prompts.is_none());
+        assert_eq!(again.asset().unwrap().labels.unwrap().count(), LABELS.len());
+    }
+
+    #[test]
+    fn other_files_are_told_apart() {
+        let jpeg = error("photo.jpg", b"\xff\xd8\xff\xe0\0\x10JFIF");
+        assert!(jpeg.contains("a JPEG picture") && jpeg.contains("without --asset"), "{jpeg}");
+        // The first bytes of a file that PyTorch wrote.
+        let onnx = error("model.onnx", b"\x08\x08\x12\x07pytorch\x1a\x052.1.0:");
+        assert!(onnx.contains("tipcam encoder import"), "{onnx}");
+        let features = error("f.safetensors", b"\x40\0\0\0\0\0\0\0{\"keys\":{}}");
+        assert!(features.contains("--features"), "{features}");
+        assert!(error("empty.tipcam", b"").contains("an empty file"));
+        assert!(error("text.tipcam", b"hello, this is no asset").contains("tipcam build"));
+    }
+
+    #[test]
+    fn files_that_are_not_there_or_not_files_are_named() {
+        let folder = tempfile::tempdir().unwrap();
+        let missing = AssetFile::open(folder.path().join("none.tipcam")).unwrap_err().to_string();
+        assert!(missing.contains("none.tipcam") && missing.contains("no such file"), "{missing}");
+        let a_folder = AssetFile::open(folder.path()).unwrap_err().to_string();
+        assert!(a_folder.contains("a folder"), "{a_folder}");
+    }
+
+    #[test]
+    fn a_cut_or_damaged_asset_is_named_with_its_section() {
+        let mut bytes = sample().to_bytes().unwrap();
+        let cut = error("cut.tipcam", &bytes[..bytes.len() / 2]);
+        assert!(cut.contains("cut short"), "{cut}");
+        let container = crate::asset::Container::open(&bytes).unwrap();
+        let (_, range, _) =
+            container.sections().find(|(tag, ..)| *tag == crate::asset::Tag::WEIGHTS).unwrap();
+        bytes[range.start] ^= 1;
+        let damaged = AssetFile::from_bytes(&bytes).unwrap().check().unwrap_err().to_string();
+        assert!(damaged.contains("WGHT (encoder weights)"), "{damaged}");
+    }
+
+    #[test]
+    fn bytes_at_any_address_can_be_copied() {
+        let bytes = sample().to_bytes().unwrap();
+        let mut shifted = vec![0];
+        shifted.extend_from_slice(&bytes);
+        AssetFile::from_bytes(&shifted[1..]).unwrap().check().unwrap();
+    }
+
+    #[test]
+    fn the_linked_asset_is_sound() {
+        match AssetFile::linked().unwrap() {
+            Some(file) => file.check().unwrap(),
+            None => println!("left out: built without an asset"),
+        }
+    }
 }

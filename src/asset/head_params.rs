@@ -1,3 +1,4 @@
+use serde::Serialize;
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
 
 use super::fields::Fields;
@@ -15,13 +16,15 @@ struct Record {
 }
 
 /// What the logits are made of.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
 pub enum HeadKind {
     /// Text weights alone.
     ZeroShot,
     /// Tip-Adapter: text weights and the cache of shots.
     Tip,
     /// The cache of shots alone.
+    #[serde(rename = "cache")]
     CacheOnly,
 }
 
@@ -42,7 +45,7 @@ impl HeadKind {
 
 /// Hyper-parameters of the head, named as in Tip-Adapter (Zhang et al. 2022):
 /// logits = logit_scale * f T + alpha * exp(-(beta - beta * f K^T)) V.
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
 pub struct HeadParams {
     /// What the logits are made of.
     pub kind: HeadKind,

@@ -39,7 +39,12 @@ mod cache_build;
 #[cfg(feature = "std")]
 mod file;
 #[cfg(feature = "std")]
+mod inspect;
+#[cfg(feature = "std")]
 mod write;
+
+#[cfg(all(test, feature = "std"))]
+mod tests;
 
 pub use cache::{Cache, Space};
 pub use cache_mut::{CacheMut, Key};
@@ -69,3 +74,7 @@ pub use builder::Builder;
 pub use cache_build::CacheBuilder;
 #[cfg(feature = "std")]
 pub use file::{AssetFile, FileError};
+#[cfg(feature = "std")]
+pub use inspect::{
+    CacheDescription, ClassDescription, Description, SectionDescription, TextDescription,
+};

@@ -1,3 +1,4 @@
+use serde::Serialize;
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
 
 use super::fields::Fields;
@@ -14,7 +15,8 @@ struct Record {
 }
 
 /// How a picture becomes the encoder's square input.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
 pub enum ResizeMode {
     /// The shorter side becomes the input size, the middle of the longer one is kept.
     FitShortest,
@@ -40,7 +42,7 @@ impl ResizeMode {
 }
 
 /// What happens to a picture before the encoder.
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
 pub struct Preprocess {
     /// Side of the square input in pixels.
     pub size: u32,

@@ -49,7 +49,7 @@ impl<'a> Vocabulary<'a> {
             dim,
             names: StringTable::parse(Tag::VOCABULARY, &mut fields, count)?,
             scale: fields.array(count)?,
-            codes: fields.array(count.checked_mul(dim).unwrap_or(usize::MAX))?,
+            codes: fields.array(count.saturating_mul(dim))?,
         };
         fields.end()?;
         Ok(view)

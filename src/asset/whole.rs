@@ -107,6 +107,12 @@ impl<'a> Asset<'a> {
         self.provenance.map_or(Ok(()), |provenance| provenance.validate())
     }
 
+    /// Whether the encoder itself is inside, not only what was made with it.
+    #[must_use]
+    pub fn has_encoder(&self) -> bool {
+        self.container.section(Tag::LAYERS).is_some()
+    }
+
     /// What is known of class `i`; none behind the last class, or without labels.
     #[must_use]
     pub fn class(&self, i: usize) -> Option<Class<'a>> {

@@ -54,3 +54,109 @@ fn resolve(path: &Path) -> io::Result<PathBuf> {
         Err(error) => Err(error),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn names(folder: &Path) -> Vec<String> {
+        let entries = fs::read_dir(folder).unwrap();
+        let name = |entry: io::Result<fs::DirEntry>| entry.unwrap().file_name();
+        let mut names: Vec<_> =
+            entries.map(|entry| name(entry).to_string_lossy().into_owned()).collect();
+        names.sort();
+        names
+    }
+
+    fn put(path: &Path, contents: &[u8]) -> Result<(), FileError> {
+        atomic(path, |out| out.write_all(contents))
+    }
+
+    #[test]
+    fn a_file_is_written_and_replaced() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("a.tipcam");
+        put(&path, b"one").unwrap();
+        assert_eq!(fs::read(&path).unwrap(), b"one");
+        put(&path, b"two").unwrap();
+        assert_eq!(fs::read(&path).unwrap(), b"two");
+        assert_eq!(names(folder.path()), ["a.tipcam"]);
+    }
+
+    #[test]
+    fn an_error_in_the_middle_keeps_the_old_file() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("a.tipcam");
+        put(&path, b"old").unwrap();
+        let error = atomic(&path, |out| {
+            out.write_all(&[1; 200_000])?;
+            Err(io::ErrorKind::StorageFull.into())
+        });
+        let error = error.unwrap_err().to_string();
+        assert!(error.contains("a.tipcam") && error.contains("disk is full"), "{error}");
+        assert_eq!(fs::read(&path).unwrap(), b"old");
+        assert_eq!(names(folder.path()), ["a.tipcam"]);
+    }
+
+    #[test]
+    fn a_missing_folder_is_named() {
+        let folder = tempfile::tempdir().unwrap();
+        let error = put(&folder.path().join("no/a.tipcam"), b"x").unwrap_err().to_string();
+        assert!(error.contains("no/a.tipcam") && error.contains("create it first"), "{error}");
+    }
+
+    #[test]
+    #[cfg(unix)]
+    fn permissions_stay_and_links_are_followed() {
+        use std::os::unix::fs::{PermissionsExt, symlink};
+        let folder = tempfile::tempdir().unwrap();
+        let (file, link) = (folder.path().join("a.tipcam"), folder.path().join("link"));
+        put(&file, b"one").unwrap();
+        let mode = |path: &Path| fs::metadata(path).unwrap().permissions().mode() & 0o777;
+        // As open(2) would have made it, not the 0600 of temporary files.
+        fs::write(folder.path().join("plain"), b"").unwrap();
+        assert_eq!(mode(&file), mode(&folder.path().join("plain")));
+
+        fs::set_permissions(&file, fs::Permissions::from_mode(0o640)).unwrap();
+        symlink("a.tipcam", &link).unwrap();
+        put(&link, b"two").unwrap();
+        assert_eq!(mode(&file), 0o640);
+        assert!(fs::symlink_metadata(&link).unwrap().is_symlink());
+        assert_eq!(fs::read(&file).unwrap(), b"two");
+    }
+
+    /// A process that may write 4 KiB to a file writes 100 KiB: the system refuses as it does on a
+    /// full disk. The limit holds for a whole process, so the test runs itself as another one.
+    #[test]
+    #[cfg(target_os = "linux")]
+    fn a_refusal_of_the_system_keeps_the_old_file() {
+        const CHILD: &str = "TIPCAM_TEST_WRITE_TO";
+        if let Some(path) = std::env::var_os(CHILD) {
+            let error = put(Path::new(&path), &[1; 100 << 10]).unwrap_err();
+            eprintln!("{error}");
+            let FileError::Write { source, .. } = error else { panic!("{error}") };
+            assert_eq!(source.kind(), io::ErrorKind::FileTooLarge);
+            return;
+        }
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("a.tipcam");
+        put(&path, b"old").unwrap();
+        let child = std::process::Command::new("sh")
+            .args(["-c", "trap '' XFSZ; ulimit -f 8; exec \"$0\" \"$@\""])
+            .arg(std::env::current_exe().unwrap())
+            .args(["--exact", "--nocapture"])
+            .arg("asset::write::tests::a_refusal_of_the_system_keeps_the_old_file")
+            .env(CHILD, &path)
+            .output()
+            .unwrap();
+        let output = String::from_utf8_lossy(&child.stderr);
+        if child.status.code() == Some(126) {
+            println!("left out: an emulated program cannot start itself again");
+            return;
+        }
+        assert!(child.status.success(), "{output}");
+        assert!(output.contains("the old file is untouched"), "{output}");
+        assert_eq!(fs::read(&path).unwrap(), b"old");
+        assert_eq!(names(folder.path()), ["a.tipcam"]);
+    }
+}
