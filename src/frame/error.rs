@@ -1,0 +1,89 @@
+use std::io;
+
+/// Why a picture or a stream could not be had.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum FrameError {
+    /// A file, a folder or a pipe could not be read.
+    #[error("{name}: cannot be read ({error}); check that the path is right and may be read")]
+    Read {
+        /// The path, or `-`.
+        name: String,
+        /// What the system said.
+        #[source]
+        error: io::Error,
+    },
+    /// The bytes are damaged, cut off, or not a picture.
+    #[error("{name}: {reason}; the file is damaged or not what its name says, save it again")]
+    Damaged {
+        /// The path, or the stream's name.
+        name: String,
+        /// What was found.
+        reason: String,
+    },
+    /// A kind of picture or stream that this program does not read.
+    #[error("{name}: {reason} is not supported; {remedy}")]
+    Unsupported {
+        /// The path, or the stream's name.
+        name: String,
+        /// What was found.
+        reason: String,
+        /// What to do instead.
+        remedy: &'static str,
+    },
+    /// Bigger than a limit of this program.
+    #[error("{name}: {what} of {found} is above the limit {limit_name} = {limit}; make it smaller")]
+    TooBig {
+        /// The path, or the stream's name.
+        name: String,
+        /// What was measured, with its unit.
+        what: &'static str,
+        /// How much there is.
+        found: u64,
+        /// The limit's name, see [`super::limits`].
+        limit_name: &'static str,
+        /// The limit.
+        limit: u64,
+    },
+    /// A path, a folder or a pattern without a single picture.
+    #[error(
+        "{name}: no picture there; give a picture, a folder or a pattern of files that end in \
+         jpg, jpeg, png, webp, bmp, tif, tiff, gif, ppm, pgm, pbm or pnm"
+    )]
+    Nothing {
+        /// What was searched.
+        name: String,
+    },
+    /// An option is missing or does not fit the source.
+    #[error("{name}: {reason}; {remedy}")]
+    Option {
+        /// The path, or the stream's name.
+        name: String,
+        /// What is wrong.
+        reason: String,
+        /// Which option to give.
+        remedy: &'static str,
+    },
+}
+
+impl FrameError {
+    pub(crate) fn read(name: &str, error: io::Error) -> Self {
+        Self::Read { name: name.into(), error }
+    }
+
+    pub(crate) fn damaged(name: &str, reason: impl Into<String>) -> Self {
+        Self::Damaged { name: name.into(), reason: reason.into() }
+    }
+
+    /// Says in which frame of a stream it was.
+    pub(crate) fn in_frame(mut self, number: u64) -> Self {
+        let (Self::Read { name, .. }
+        | Self::Damaged { name, .. }
+        | Self::Unsupported { name, .. }
+        | Self::TooBig { name, .. }
+        | Self::Nothing { name }
+        | Self::Option { name, .. }) = &mut self;
+        name.push_str(&format!(", frame {number}"));
+        self
+    }
+}
