@@ -4,7 +4,7 @@ use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
 use super::fields::Fields;
 use super::{AssetError, Tag};
 
-#[derive(FromBytes, IntoBytes, KnownLayout, Immutable)]
+#[derive(Clone, Copy, FromBytes, IntoBytes, KnownLayout, Immutable)]
 #[repr(C)]
 struct Record {
     kind: u32,
@@ -12,7 +12,9 @@ struct Record {
     alpha: f32,
     beta: f32,
     reference_shots: f32,
-    reserved: [u32; 11],
+    text_gain: f32,
+    row_gain: f32,
+    reserved: [u32; 9],
 }
 
 /// What the logits are made of.
@@ -58,6 +60,11 @@ pub struct HeadParams {
     /// Shots that a class is taken to have when classes have unequal numbers: a key's weight is
     /// this number over the shots of its class.
     pub reference_shots: f32,
+    /// For a class without shots: how much its cache term grows with its text term.
+    pub text_gain: f32,
+    /// For a class without text: factor between its mean projected shot and its row of text weights;
+    /// 0 if such classes have no row.
+    pub row_gain: f32,
 }
 
 impl HeadParams {
@@ -67,24 +74,34 @@ impl HeadParams {
     /// [`AssetError::Corrupt`].
     pub fn parse(bytes: &[u8]) -> Result<Self, AssetError> {
         let mut fields = Fields::new(Tag::HEAD, bytes);
-        let &Record { kind, logit_scale, alpha, beta, reference_shots, .. } = fields.record()?;
+        let &record = fields.record::<Record>()?;
         fields.end()?;
-        let Some(&kind) = HeadKind::ALL.get(kind as usize) else {
+        let Record { logit_scale, alpha, beta, reference_shots, text_gain, row_gain, .. } = record;
+        let Some(&kind) = HeadKind::ALL.get(record.kind as usize) else {
             return Err(Tag::HEAD.corrupt("its kind is unknown to this version"));
         };
-        if ![logit_scale, alpha, beta, reference_shots].iter().all(|value| value.is_finite()) {
+        let values = [logit_scale, alpha, beta, reference_shots, text_gain, row_gain];
+        if !values.iter().all(|value| value.is_finite()) {
             return Err(Tag::HEAD.corrupt("a parameter is not finite"));
         }
-        Ok(Self { kind, logit_scale, alpha, beta, reference_shots })
+        Ok(Self { kind, logit_scale, alpha, beta, reference_shots, text_gain, row_gain })
     }
 
     /// Writes the section.
     #[cfg(feature = "std")]
     #[must_use]
     pub fn encode(&self) -> Vec<u8> {
-        let &Self { kind, logit_scale, alpha, beta, reference_shots } = self;
-        let kind = kind as u32;
-        let record = Record { kind, logit_scale, alpha, beta, reference_shots, reserved: [0; 11] };
+        let &Self { logit_scale, alpha, beta, reference_shots, text_gain, row_gain, .. } = self;
+        let record = Record {
+            kind: self.kind as u32,
+            logit_scale,
+            alpha,
+            beta,
+            reference_shots,
+            text_gain,
+            row_gain,
+            reserved: [0; 9],
+        };
         super::fields::Writer::new(&record).end()
     }
 }

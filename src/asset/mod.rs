@@ -62,7 +62,7 @@ pub use prompts::Prompts;
 pub use provenance::Provenance;
 pub use strings::StringTable;
 pub use tag::Tag;
-pub use text_weights::TextWeights;
+pub use text_weights::{RowKind, TextWeights};
 pub use vocabulary::Vocabulary;
 pub use whole::{Asset, Class};
 

@@ -11,6 +11,22 @@ struct Record {
     dim: u32,
 }
 
+/// Where a class's row of text weights comes from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum RowKind {
+    /// Nowhere: weights and bias are 0.
+    Empty,
+    /// The text encoder.
+    Text,
+    /// The class's own shots, in place of the text that it lacks; such a row has any length.
+    Shots,
+}
+
+impl RowKind {
+    /// Every kind; the place in this list is the number in the file.
+    pub const ALL: [Self; 3] = [Self::Empty, Self::Text, Self::Shots];
+}
+
 /// Text weights of the classes: logit of class c = logit_scale * (weights_c · f) + bias_c for the
 /// projected feature f. The vector of class c is `weights_c + mean`, of length 1: taking out the
 /// mean keeps f16 exact where classes differ and moves all logits alike.
@@ -20,8 +36,8 @@ pub struct TextWeights<'a> {
     pub classes: usize,
     /// Dimensions of the projected feature.
     pub dim: usize,
-    /// Per class: 1 if it has text. Without text its weights and bias are 0.
-    pub has_text: &'a [u8],
+    /// Per class: where its row comes from, see [`RowKind`].
+    pub kind: &'a [u8],
     /// `[classes]`
     pub bias: &'a [f32],
     /// `[dim]`: what was taken out of every row.
@@ -43,7 +59,7 @@ impl<'a> TextWeights<'a> {
         let view = Self {
             classes,
             dim,
-            has_text: fields.array(classes)?,
+            kind: fields.array(classes)?,
             bias: fields.array(classes)?,
             mean: fields.array(dim)?,
             weights: fields.array(classes * dim)?,
@@ -55,7 +71,14 @@ impl<'a> TextWeights<'a> {
     /// Whether class `class` has text.
     #[must_use]
     pub fn has(&self, class: usize) -> bool {
-        self.has_text.get(class) == Some(&1)
+        self.kind(class) == RowKind::Text
+    }
+
+    /// Where the row of class `class` comes from.
+    #[must_use]
+    pub fn kind(&self, class: usize) -> RowKind {
+        let number = self.kind.get(class).map_or(0, |&number| usize::from(number));
+        RowKind::ALL.get(number).copied().unwrap_or(RowKind::Empty)
     }
 
     /// Weights of class `class`: `dim` values, bits of f16.
@@ -65,8 +88,7 @@ impl<'a> TextWeights<'a> {
         self.weights.get(start..start.checked_add(self.dim)?)
     }
 
-    /// All values are finite, flags are 0 or 1, vectors have length 1, and classes without text
-    /// have zeros.
+    /// All values are finite, vectors of text have length 1, and classes without a row have zeros.
     ///
     /// # Errors
     /// [`AssetError::Corrupt`].
@@ -76,13 +98,16 @@ impl<'a> TextWeights<'a> {
             return corrupt("a bias or the mean is not finite");
         }
         for class in 0..self.classes {
-            let (Some(row), Some(&flag)) = (self.row(class), self.has_text.get(class)) else {
+            let (Some(row), Some(&flag)) = (self.row(class), self.kind.get(class)) else {
                 return corrupt("it is shorter than its counts say");
             };
             let values = row.iter().map(|&bits| f16::from_bits(bits).to_f32());
+            if values.clone().any(|value| !value.is_finite()) {
+                return corrupt("a weight is not finite");
+            }
             match flag {
                 0 if values.clone().any(|value| value != 0.0) || self.bias[class] != 0.0 => {
-                    return corrupt("a class without text has weights");
+                    return corrupt("a class without a row has weights");
                 }
                 0 => {}
                 1 => {
@@ -91,34 +116,35 @@ impl<'a> TextWeights<'a> {
                         return corrupt("the text vector of a class does not have length 1");
                     }
                 }
-                _ => return corrupt("it is unclear whether a class has text"),
+                2 => {}
+                _ => return corrupt("it is unclear where the row of a class comes from"),
             }
         }
         Ok(())
     }
 
     /// Writes the section. `weights` is `[classes][dim]` after taking out `mean` (`[dim]`);
-    /// `has_text` and `bias` have one value for each class.
+    /// `kinds` and `bias` have one value for each class.
     ///
     /// # Errors
     /// [`AssetError::Limit`]; [`AssetError::Corrupt`] if the slices' lengths do not fit.
     #[cfg(feature = "std")]
     pub fn encode(
-        has_text: &[bool],
+        kinds: &[RowKind],
         bias: &[f32],
         mean: &[f32],
         weights: &[f32],
     ) -> Result<Vec<u8>, AssetError> {
-        let (classes, dim) = (has_text.len(), mean.len());
+        let (classes, dim) = (kinds.len(), mean.len());
         check(classes, dim)?;
         if bias.len() != classes || weights.len() != classes * dim {
             return Err(Tag::TEXT.corrupt("weights, biases and flags are not of one size"));
         }
-        let flags: Vec<u8> = has_text.iter().map(|&has| u8::from(has)).collect();
+        let kinds: Vec<u8> = kinds.iter().map(|&kind| kind as u8).collect();
         let bits: Vec<u16> = weights.iter().map(|&value| f16::from_f32(value).to_bits()).collect();
         let record = Record { classes: classes as u32, dim: dim as u32 };
         let section = super::fields::Writer::new(&record);
-        Ok(section.array(&flags).array(bias).array(mean).array(&bits).end())
+        Ok(section.array(&kinds).array(bias).array(mean).array(&bits).end())
     }
 }
 

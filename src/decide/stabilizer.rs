@@ -80,6 +80,10 @@ pub struct Stable {
 
 #[cfg(test)]
 mod tests {
+    extern crate std;
+    use std::vec;
+    use std::vec::Vec;
+
     use super::*;
 
     const RULES: Rules = Rules { memory: Duration::from_millis(300), enter: 0.6, leave: 0.4 };
@@ -91,7 +95,7 @@ mod tests {
     }
 
     /// Labels of a sequence of frames 100 ms apart.
-    fn replay(rules: Rules, frames: &[[f32; 3]]) -> std::vec::Vec<Option<usize>> {
+    fn replay(rules: Rules, frames: &[[f32; 3]]) -> Vec<Option<usize>> {
         let mut smoothed = [0.0; 3];
         let mut stabilizer = Stabilizer::new(rules, &mut smoothed);
         let times = (0u32..).map(|i| FRAME * i);
@@ -123,7 +127,7 @@ mod tests {
     fn between_the_two_thresholds_the_label_stays_but_does_not_come() {
         let between = [0.5, 0.3, 0.2];
         assert_eq!(replay(RULES, &[between; 20]), [None; 20]);
-        let mut frames = std::vec![A; 5];
+        let mut frames = vec![A; 5];
         frames.extend([between; 20]);
         assert_eq!(replay(RULES, &frames), [Some(0); 25]);
         frames.extend([[0.2, 0.4, 0.4]; 20]);
@@ -143,7 +147,7 @@ mod tests {
         assert_eq!(stabilizer.push(FRAME, &A, &known(&A)).class, Some(0));
         let unknown = Decision { unknown: true, ..known(&A) };
         let labels = (2..12).map(|i| stabilizer.push(FRAME * i, &A, &unknown).class);
-        let labels: std::vec::Vec<_> = labels.collect();
+        let labels: Vec<_> = labels.collect();
         assert_eq!(labels[0], Some(0));
         assert_eq!(labels.last(), Some(&None));
     }

@@ -65,10 +65,9 @@ impl fmt::Display for HeadError {
                 "the {space} feature has length {norm} instead of 1: the picture gave the encoder \
                  nothing to see, or the feature was not normalised"
             ),
-            Self::Workspace { slice, expected, found } => write!(
-                f,
-                "workspace slice {slice} has {found} values, the head needs {expected}"
-            ),
+            Self::Workspace { slice, expected, found } => {
+                write!(f, "workspace slice {slice} has {found} values, the head needs {expected}")
+            }
         }
     }
 }

@@ -19,12 +19,11 @@ pub fn probabilities(logits: &[f32], temperature: f32, out: &mut [f32]) {
 /// The class with the largest score; the first of equal ones, none of none.
 #[must_use]
 pub fn best(scores: &[f32]) -> Option<usize> {
-    let largest = |best: (usize, f32), (class, &score): (usize, &f32)| match score
-        .partial_cmp(&best.1)
-    {
-        Some(Ordering::Greater) => (class, score),
-        _ => best,
-    };
+    let largest =
+        |best: (usize, f32), (class, &score): (usize, &f32)| match score.partial_cmp(&best.1) {
+            Some(Ordering::Greater) => (class, score),
+            _ => best,
+        };
     let first = *scores.first()?;
     Some(scores.iter().enumerate().fold((0, first), largest).0)
 }

@@ -21,9 +21,7 @@ impl Workspace<'_> {
             ("logits", self.logits.len(), classes),
         ];
         match slices.into_iter().find(|(_, found, expected)| found != expected) {
-            Some((slice, found, expected)) => {
-                Err(HeadError::Workspace { slice, expected, found })
-            }
+            Some((slice, found, expected)) => Err(HeadError::Workspace { slice, expected, found }),
             None => Ok(()),
         }
     }

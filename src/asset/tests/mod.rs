@@ -74,6 +74,8 @@ pub(super) const HEAD: HeadParams = HeadParams {
     alpha: 1.17,
     beta: 5.5,
     reference_shots: 16.0,
+    text_gain: 0.75,
+    row_gain: 0.5,
 };
 
 pub(super) const CALIBRATION: Calibration = Calibration {
@@ -86,11 +88,12 @@ pub(super) const CALIBRATION: Calibration = Calibration {
 
 pub(super) fn sample() -> Builder<'static> {
     let mut random = Random(3);
-    let has_text = [true, true, true, false];
+    let rows = [RowKind::Text, RowKind::Text, RowKind::Text, RowKind::Empty];
     let mean = vec![0.1; TEXT_DIM];
-    let weights: Vec<f32> = has_text
+    let weights: Vec<f32> = rows
         .iter()
-        .flat_map(|&has| {
+        .flat_map(|&kind| {
+            let has = kind == RowKind::Text;
             let row = random.unit(TEXT_DIM);
             row.into_iter().zip(&mean).map(move |(v, m)| if has { v - m } else { 0.0 })
         })
@@ -110,7 +113,7 @@ pub(super) fn sample() -> Builder<'static> {
         .section(Tag::PROMPTS, Prompts::encode(&["a photo of a {}."]).unwrap())
         .section(
             Tag::TEXT,
-            TextWeights::encode(&has_text, &[0.5, -1.0, 0.25, 0.0], &mean, &weights).unwrap(),
+            TextWeights::encode(&rows, &[0.5, -1.0, 0.25, 0.0], &mean, &weights).unwrap(),
         )
         .section(Tag::HEAD, HEAD.encode())
         .section(Tag::CALIBRATION, CALIBRATION.encode())

@@ -25,9 +25,9 @@ fn sections_come_back_as_they_were_written() {
 
 #[test]
 fn text_weights_come_back_rounded_to_f16() {
-    let weights = [0.6, -0.8, 0.0, 1.0, 0.0, 0.0];
-    let section =
-        TextWeights::encode(&[true, true, false], &[1.5, 2.5, 0.0], &[0.0, 0.0], &weights).unwrap();
+    let weights = [0.6, -0.8, 0.0, 1.0, 3.0, 0.0];
+    let kinds = [RowKind::Text, RowKind::Text, RowKind::Shots];
+    let section = TextWeights::encode(&kinds, &[1.5, 2.5, 0.0], &[0.0, 0.0], &weights).unwrap();
     let section = AlignedBytes::from(&section[..]);
     let view = TextWeights::parse(&section).unwrap();
     view.validate().unwrap();
@@ -36,7 +36,8 @@ fn text_weights_come_back_rounded_to_f16() {
     assert_eq!(row, [f16::from_f32(0.6).to_f32(), f16::from_f32(-0.8).to_f32()]);
     assert_eq!(view.bias, [1.5, 2.5, 0.0]);
     assert_eq!((view.has(1), view.has(2), view.has(3)), (true, false, false));
-    assert!(TextWeights::encode(&[true], &[0.0], &[0.0], &[0.0, 1.0]).is_err());
+    assert_eq!((view.kind(2), view.kind(3)), (RowKind::Shots, RowKind::Empty));
+    assert!(TextWeights::encode(&[RowKind::Text], &[0.0], &[0.0], &[0.0, 1.0]).is_err());
 }
 
 #[test]
