@@ -5,6 +5,7 @@
 //! take microseconds. An encoder alone, a cache alone and a complete asset are the same kind of
 //! file with fewer or more sections. `docs/asset-format.md` describes every byte.
 
+pub mod encoder;
 pub mod format;
 pub mod limits;
 

@@ -1,0 +1,178 @@
+//! ONNX → int8 encoder: the host's side, which a device does without.
+//!
+//! The way of a network: `onnx` lets tract read and simplify it and lowers it to a small graph
+//! (`ir`); the passes in `rewrite` fold everything into convolutions; `calibrate` runs it in
+//! float over photographs; `steps` chooses what the codes of every value stand for; `quantize`
+//! then makes layer after layer int8, looking at the codes that the layers before it really give;
+//! `write` lays them out as an asset's sections.
+//!
+//! The same network, photographs and options give the same bytes on every processor and with any
+//! number of threads: float sums have one order and no fused multiply-add, everything between them
+//! is in integers.
+
+mod calibrate;
+mod covariance;
+mod error;
+mod float;
+mod ir;
+mod layer;
+mod onnx;
+mod projection;
+mod quantize;
+mod report;
+mod rewrite;
+mod rounding;
+mod steps;
+mod write;
+
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use rayon::prelude::*;
+
+pub use error::ImportError;
+pub use projection::{ProjectionFile, vocabulary};
+pub use report::{LayerReport, Report};
+
+use self::float::FloatNet;
+use self::layer::Int8Layer;
+use crate::asset::{Builder, EncoderId, Preprocess, Tag};
+use crate::kernels;
+
+/// Least mean cosine to the float network that is accepted unless something else is asked for.
+pub const MIN_COSINE: f64 = 0.99;
+/// Least cosine between the ONNX file and what the passes made of it.
+const SAME_NETWORK: f64 = 0.9999;
+/// Calibration pictures on which the layers are compared.
+const COMPARED: usize = 16;
+
+/// What an import needs beside the network and the pictures.
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// Input size, resize mode, mean and deviation that the network was trained with.
+    pub preprocess: Preprocess,
+    /// The map into the space of the text, if there is one.
+    pub projection: Option<ProjectionFile>,
+    /// Section [`Tag::VOCABULARY`] as [`vocabulary`] makes it.
+    pub vocabulary: Option<Vec<u8>>,
+    /// Mean cosine to the float network below which the import is refused.
+    pub min_cosine: f64,
+}
+
+/// How far a long import is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Progress {
+    /// What is being done, for people.
+    pub stage: &'static str,
+    /// Steps of it that are done.
+    pub done: usize,
+    /// Steps of it in all.
+    pub total: usize,
+}
+
+/// A new encoder.
+#[derive(Clone, Debug)]
+pub struct Imported {
+    /// The sections of its file.
+    pub sections: Vec<(Tag, Vec<u8>)>,
+    /// How near it is to the float network.
+    pub report: Report,
+}
+
+impl Imported {
+    /// The file of the encoder alone, to be written or added to.
+    #[must_use]
+    pub fn builder(&self) -> Builder<'_> {
+        let id = EncoderId::of(|wanted| {
+            let section = self.sections.iter().find(|(tag, _)| *tag == wanted);
+            section.map(|(_, bytes)| bytes.as_slice())
+        });
+        let builder = Builder::new(id.unwrap_or(EncoderId([0; 32])));
+        self.sections.iter().fold(builder, |builder, (tag, bytes)| builder.section(*tag, bytes))
+    }
+}
+
+/// Imports the ONNX network in `onnx`. `pictures` are photographs like those that the camera will
+/// see, preprocessed, `[count][size][size][3]` u8 RGB; a hundred or more, of many kinds, are good.
+/// `progress` is called from several threads.
+///
+/// # Errors
+/// A network that cannot be an encoder (naming the node), pictures of another size, or an encoder
+/// that is further from the float network than `options` allow.
+pub fn import(
+    onnx: &[u8],
+    pictures: &[u8],
+    options: &Options,
+    progress: &(dyn Fn(Progress) + Sync),
+) -> Result<Imported, ImportError> {
+    let Preprocess { size, mean, std, .. } = options.preprocess;
+    let size = size as usize;
+    let bytes = size * size * 3;
+    let count = pictures.len() / bytes.max(1);
+    if count == 0 || pictures.len() != count * bytes {
+        return Err(ImportError::Pictures { size, found: pictures.len() });
+    }
+    progress(Progress { stage: "reading the network", done: 0, total: 1 });
+    let model = onnx::read(onnx, size)?;
+    let mut net = onnx::lower(&model, size)?;
+    rewrite::run(&mut net, mean, std)?;
+    if let (Some(projection), Some(last)) = (&options.projection, net.nodes.last()) {
+        let (trunk, found) = (projection.trunk, last.shape[2]);
+        if trunk != found {
+            return Err(ImportError::Projection(format!(
+                "it takes {trunk} values but the network gives {found}"
+            )));
+        }
+    }
+    let float = FloatNet::new(&net, mean);
+    report::check_rewritten(&model, &float, &pictures[..bytes], options.preprocess)?;
+
+    let stage = "running the float network";
+    let done = AtomicUsize::new(0);
+    let observed = calibrate::observe(&float, pictures, bytes, &|| {
+        let done = done.fetch_add(1, Ordering::Relaxed) + 1;
+        progress(Progress { stage, done, total: count });
+    });
+    let steps = steps::choose(&net, &observed);
+
+    // Layer after layer, each on what the int8 layers before it give.
+    let total = net.nodes.len();
+    let mut values: Vec<Vec<Vec<u8>>> = vec![pictures.chunks_exact(bytes).map(Vec::from).collect()];
+    let mut layers: Vec<Int8Layer> = Vec::with_capacity(total);
+    let kernels = kernels::best();
+    for (i, observed) in observed.iter().enumerate() {
+        progress(Progress { stage: "quantizing layers", done: i, total });
+        let inputs = &net.nodes[i].inputs;
+        let layer = quantize::layer(&net, i, &steps, observed, &values[inputs[0]], mean);
+        let Some(layer) = layer else { continue };
+        let added = inputs.get(1).map(|value| &values[*value]);
+        let outputs = values[inputs[0]].par_iter().enumerate().map(|(picture, image)| {
+            layer.run(kernels, image, added.map(|added| added[picture].as_slice()))
+        });
+        let outputs = outputs.collect();
+        values.push(outputs);
+        layers.push(layer);
+        // What nobody reads any more is kept only where the layers are compared.
+        for (value, images) in values.iter_mut().enumerate() {
+            let read = net.nodes[i + 1..].iter().any(|node| node.inputs.contains(&value));
+            if !read {
+                images.truncate(COMPARED);
+            }
+        }
+    }
+
+    let (table, weights) = write::sections(size, &layers);
+    let mut sections = vec![
+        (Tag::PREPROCESS, options.preprocess.encode()),
+        (Tag::LAYERS, table),
+        (Tag::WEIGHTS, weights),
+    ];
+    sections.extend(options.projection.clone().map(|file| (Tag::PROJECTION, file.section)));
+    sections.extend(options.vocabulary.clone().map(|section| (Tag::VOCABULARY, section)));
+    let imported = Imported { sections, report: Report::default() };
+    let report = report::compare(&imported, &float, &net, &steps, &values, progress)?;
+    if report.cosine < options.min_cosine {
+        let (cosine, wanted) = (report.cosine, options.min_cosine);
+        return Err(ImportError::Cosine { cosine, wanted });
+    }
+    Ok(Imported { report, ..imported })
+}
