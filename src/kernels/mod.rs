@@ -13,6 +13,12 @@
 mod avx2;
 #[cfg(all(feature = "std", target_arch = "x86_64"))]
 mod avx512;
+#[cfg(all(feature = "std", target_arch = "aarch64"))]
+mod dotprod;
+#[cfg(all(feature = "std", target_arch = "aarch64"))]
+mod i8mm;
+#[cfg(all(feature = "std", target_arch = "aarch64"))]
+mod neon;
 mod scalar;
 #[cfg(all(feature = "std", any(target_arch = "x86_64", target_arch = "aarch64")))]
 mod strip;
@@ -74,6 +80,12 @@ impl Isa {
             Isa::Avx2 => avx2::detect(),
             #[cfg(all(feature = "std", target_arch = "x86_64"))]
             Isa::Avx512 => avx512::detect(),
+            #[cfg(all(feature = "std", target_arch = "aarch64"))]
+            Isa::Neon => neon::detect(),
+            #[cfg(all(feature = "std", target_arch = "aarch64"))]
+            Isa::Dotprod => dotprod::detect(),
+            #[cfg(all(feature = "std", target_arch = "aarch64"))]
+            Isa::I8mm => i8mm::detect(),
             _ => None,
         }
     }
