@@ -115,7 +115,7 @@ impl<'a> CacheMut<'a> {
             return Err(Tag::CACHE.corrupt("a new key belongs to a class that does not exist"));
         };
         *shots = shots.saturating_add(1);
-        panels::write(self.keys, dim, index, key.codes.iter().copied());
+        panels::write(self.keys, dim, index, key.codes);
         self.scale[index] = key.scale;
         self.bias[index] = key.bias;
         self.weight[index] = key.weight;
@@ -138,7 +138,7 @@ impl<'a> CacheMut<'a> {
         for key in index + 1..len {
             panels::copy(self.keys, self.mean.len(), key, key - 1);
         }
-        panels::write(self.keys, self.mean.len(), len - 1, core::iter::repeat(0));
+        panels::write(self.keys, self.mean.len(), len - 1, &[]);
         for values in [&mut *self.scale, self.bias, self.weight] {
             values.copy_within(index + 1..len, index);
             values[len - 1] = 0.0;

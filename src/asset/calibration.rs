@@ -6,13 +6,13 @@ use super::{AssetError, Tag};
 
 #[derive(FromBytes, IntoBytes, KnownLayout, Immutable)]
 #[repr(C)]
-struct Record {
-    temperature: f32,
-    unknown_score: f32,
-    unknown_cosine: f32,
-    ece: f32,
-    samples: u32,
-    reserved: [u32; 11],
+pub(super) struct Record {
+    pub(super) temperature: f32,
+    pub(super) unknown_score: f32,
+    pub(super) unknown_cosine: f32,
+    pub(super) ece: f32,
+    pub(super) samples: u32,
+    pub(super) reserved: [u32; 11],
 }
 
 /// What makes a probability believable and an answer "unknown".

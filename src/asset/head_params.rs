@@ -6,15 +6,15 @@ use super::{AssetError, Tag};
 
 #[derive(Clone, Copy, FromBytes, IntoBytes, KnownLayout, Immutable)]
 #[repr(C)]
-struct Record {
-    kind: u32,
-    logit_scale: f32,
-    alpha: f32,
-    beta: f32,
-    reference_shots: f32,
-    text_gain: f32,
-    row_gain: f32,
-    reserved: [u32; 9],
+pub(super) struct Record {
+    pub(super) kind: u32,
+    pub(super) logit_scale: f32,
+    pub(super) alpha: f32,
+    pub(super) beta: f32,
+    pub(super) reference_shots: f32,
+    pub(super) text_gain: f32,
+    pub(super) row_gain: f32,
+    pub(super) reserved: [u32; 9],
 }
 
 /// What the logits are made of.

@@ -1,7 +1,5 @@
-use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
-
 use super::fields::Fields;
-use super::strings::TextList;
+use super::strings::{Record, TextList};
 use super::{AssetError, StringTable, Tag, limits};
 
 const LIST: TextList = TextList {
@@ -11,13 +9,6 @@ const LIST: TextList = TextList {
     bytes: "bytes in the name of one metric",
     max_bytes: limits::MAX_NOTE_BYTES,
 };
-
-#[derive(FromBytes, IntoBytes, KnownLayout, Immutable)]
-#[repr(C)]
-struct Record {
-    count: u32,
-    reserved: u32,
-}
 
 /// Measured figures with their names, as `test.top1` (percent).
 #[derive(Clone, Copy, Debug)]

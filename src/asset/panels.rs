@@ -1,34 +1,47 @@
 //! Where a key's codes lie in the kernels' packed layout, `[n / 16][k / 4][16][4]` with both counts
 //! rounded up: panels of 16 keys, in each panel groups of 4 codes of every key.
 
-const KEYS: usize = crate::kernels::LANES;
+use crate::kernels::LANES;
+
 const GROUP: usize = 4;
 
 /// Bytes of `n` packed keys of `dim` codes; none when that is beyond a usize.
 pub(super) fn packed_len(dim: usize, n: usize) -> Option<usize> {
-    n.checked_next_multiple_of(KEYS)?.checked_mul(dim.checked_next_multiple_of(GROUP)?)
+    n.checked_next_multiple_of(LANES)?.checked_mul(dim.checked_next_multiple_of(GROUP)?)
 }
 
-/// The place of code `i` of key `key`.
-fn place(dim: usize, key: usize, i: usize) -> usize {
-    (key / KEYS * dim.div_ceil(GROUP) + i / GROUP) * (KEYS * GROUP) + key % KEYS * GROUP + i % GROUP
+/// Where the groups of one key start, first to last; empty if the key is not within `len` bytes.
+fn groups(len: usize, dim: usize, key: usize) -> impl Iterator<Item = usize> {
+    let panel = dim.next_multiple_of(GROUP) * LANES;
+    let start = (key / LANES).checked_mul(panel).and_then(|start| {
+        let end = start.checked_add(panel)?;
+        (end <= len).then_some(start + key % LANES * GROUP)
+    });
+    let count = if start.is_some() { dim.div_ceil(GROUP) } else { 0 };
+    let first = start.unwrap_or(0);
+    (0..count).map(move |group| first + group * LANES * GROUP)
 }
 
 /// The codes of one key in order.
 pub(super) fn read(packed: &[i8], dim: usize, key: usize) -> impl Iterator<Item = i8> {
-    (0..dim).map_while(move |i| packed.get(place(dim, key, i)).copied())
+    let groups = groups(packed.len(), dim, key);
+    groups.flat_map(move |at| &packed[at..at + GROUP]).copied().take(dim)
 }
 
-/// Writes the codes of one key; `key` lies within `packed`.
-pub(super) fn write(packed: &mut [i8], dim: usize, key: usize, codes: impl Iterator<Item = i8>) {
-    for (i, code) in codes.take(dim).enumerate() {
-        packed[place(dim, key, i)] = code;
+/// Writes the codes of one key; what is missing at the end becomes 0.
+pub(super) fn write(packed: &mut [i8], dim: usize, key: usize, codes: &[i8]) {
+    let groups = groups(packed.len(), dim, key);
+    let codes = codes.chunks(GROUP).chain(core::iter::repeat(&[][..]));
+    for (at, codes) in groups.zip(codes) {
+        packed[at..at + GROUP].fill(0);
+        packed[at..at + codes.len()].copy_from_slice(codes);
     }
 }
 
 /// Copies the codes of key `from` over those of key `to`.
 pub(super) fn copy(packed: &mut [i8], dim: usize, from: usize, to: usize) {
-    for i in 0..dim {
-        packed[place(dim, to, i)] = packed[place(dim, from, i)];
+    let len = packed.len();
+    for (from, to) in groups(len, dim, from).zip(groups(len, dim, to)) {
+        packed.copy_within(from..from + GROUP, to);
     }
 }

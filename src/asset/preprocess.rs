@@ -6,12 +6,12 @@ use super::{AssetError, Tag, limits};
 
 #[derive(FromBytes, IntoBytes, KnownLayout, Immutable)]
 #[repr(C)]
-struct Record {
-    size: u32,
-    mode: u32,
-    mean: [f32; 3],
-    std: [f32; 3],
-    reserved: [u32; 8],
+pub(super) struct Record {
+    pub(super) size: u32,
+    pub(super) mode: u32,
+    pub(super) mean: [f32; 3],
+    pub(super) std: [f32; 3],
+    pub(super) reserved: [u32; 8],
 }
 
 /// How a picture becomes the encoder's square input.

@@ -67,9 +67,9 @@ pub(super) struct TextList {
 
 #[derive(FromBytes, IntoBytes, KnownLayout, Immutable)]
 #[repr(C)]
-struct Record {
-    count: u32,
-    reserved: u32,
+pub(super) struct Record {
+    pub(super) count: u32,
+    pub(super) reserved: u32,
 }
 
 impl TextList {

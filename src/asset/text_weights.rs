@@ -6,9 +6,9 @@ use super::{AssetError, Tag, limits};
 
 #[derive(FromBytes, IntoBytes, KnownLayout, Immutable)]
 #[repr(C)]
-struct Record {
-    classes: u32,
-    dim: u32,
+pub(super) struct Record {
+    pub(super) classes: u32,
+    pub(super) dim: u32,
 }
 
 /// Where a class's row of text weights comes from.

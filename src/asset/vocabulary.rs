@@ -16,9 +16,9 @@ const NAMES: TextList = TextList {
 
 #[derive(FromBytes, IntoBytes, KnownLayout, Immutable)]
 #[repr(C)]
-struct Record {
-    count: u32,
-    dim: u32,
+pub(super) struct Record {
+    pub(super) count: u32,
+    pub(super) dim: u32,
 }
 
 /// Text vectors of many names, so that a new class finds its text without a network. A vector is

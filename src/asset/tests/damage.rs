@@ -38,7 +38,7 @@ fn exercise(bytes: &[u8]) -> Result<(), AssetError> {
         });
     }
     if let Some(cache) = asset.cache {
-        for index in around(cache.capacity).filter(|&index| index < usize::MAX / 2) {
+        for index in around(cache.capacity) {
             assert!(cache.codes(index).count() <= cache.dim);
         }
         let _ = cache.find(cache.next_id);
@@ -233,7 +233,7 @@ fn values_without_meaning_are_found() {
     check(Tag::CACHE, &|s| s[mean..mean + 4].fill(0xff), "mean");
     check(Tag::LABELS, &|s| s[128] = 0xff, "UTF-8");
     check(Tag::LABELS, &|s| s[64 + 4] = 0, "empty");
-    check(Tag::TEXT, &|s| s[64] = 2, "has text");
+    check(Tag::TEXT, &|s| s[64] = 3, "row of a class");
     check(Tag::TEXT, &|s| s[64 + 3] = 1, "length 1");
     check(Tag::HEAD, &|s| s[0] = 200, "unknown to this version");
     check(Tag::CALIBRATION, &|s| s[3] |= 0x80, "temperature");

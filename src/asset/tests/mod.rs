@@ -2,6 +2,7 @@
 //! section, odd sizes, a class without text, one without shots, and a name with two-byte letters.
 
 mod damage;
+mod document;
 
 mod round_trip;
 
