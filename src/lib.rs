@@ -2,7 +2,7 @@
 //!
 //! The rooms follow a frame's way from pixels to an answer:
 //! [`frame`] → [`encoder`] (on [`kernels`]) → [`asset`] → [`head`] (made by [`fit`]) → [`decide`] →
-//! [`report`]; [`watch`] is the loop and [`cli`] the commands. What runs after the encoder is
+//! [`report`]; [`pipeline`] puts them together, [`watch`] is the loop and [`cli`] the commands. What runs after the encoder is
 //! `no_std` and never allocates.
 #![cfg_attr(not(feature = "std"), no_std)]
 
@@ -24,5 +24,7 @@ pub mod encoder;
 pub mod fit;
 #[cfg(feature = "frame")]
 pub mod frame;
+#[cfg(all(feature = "encoder", feature = "frame"))]
+pub mod pipeline;
 #[cfg(all(feature = "encoder", feature = "frame"))]
 pub mod watch;

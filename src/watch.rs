@@ -37,7 +37,7 @@ pub struct Captured<F> {
 
 /// What to do with a frame while the one before is still waiting.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Pace {
+pub enum Policy {
     /// Replace it: right for a camera.
     NewestWins,
     /// Let the input wait: right for a recording of which every frame counts.
@@ -107,7 +107,7 @@ pub struct Watch<F, T> {
     frames: Arc<Slot<Captured<F>>>,
     answers: Arc<Slot<T>>,
     asked: Arc<AtomicBool>,
-    pace: Pace,
+    policy: Policy,
 }
 
 /// What the capture thread leaves behind.
@@ -122,12 +122,12 @@ where
     T: Default + Send + 'static,
 {
     /// A watch with empty buffers.
-    pub fn new(pace: Pace) -> Self {
+    pub fn new(policy: Policy) -> Self {
         Self {
             frames: Arc::new(Slot::new(Captured::default(), Captured::default())),
             answers: Arc::new(Slot::new(T::default(), T::default())),
             asked: Arc::new(AtomicBool::new(false)),
-            pace,
+            policy,
         }
     }
 
@@ -152,12 +152,12 @@ where
     where
         C: Send + 'static,
     {
-        let Self { frames, answers, asked, pace } = self;
+        let Self { frames, answers, asked, policy } = self;
 
         let (capture_done, capture_end) = mpsc::channel();
         let slot = Arc::clone(&frames);
         let capturing = move || {
-            let end = capture_all(&slot, pace, &mut capture, &mut complain);
+            let end = capture_all(&slot, policy, &mut capture, &mut complain);
             // received or not: sending after the watch has ended is no error
             let _ = capture_done.send(end);
             slot.close();
@@ -186,9 +186,9 @@ where
                 failure = Some(WatchError::Answer(error));
                 break;
             }
-            buffer = match pace {
-                Pace::NewestWins => answers.put(buffer),
-                Pace::EveryFrame => answers.put_when_free(buffer),
+            buffer = match policy {
+                Policy::NewestWins => answers.put(buffer),
+                Policy::EveryFrame => answers.put_when_free(buffer),
             };
             used = Some(captured);
         }
@@ -220,7 +220,7 @@ fn spawn(name: &str, work: impl FnOnce() + Send + 'static) -> io::Result<()> {
 
 fn capture_all<F: Default, C>(
     slot: &Slot<Captured<F>>,
-    pace: Pace,
+    policy: Policy,
     capture: &mut impl FnMut(&mut F) -> Result<bool, C>,
     complain: &mut impl FnMut(&C),
 ) -> CaptureEnd<C> {
@@ -236,9 +236,9 @@ fn capture_all<F: Default, C>(
                 captured.since_start = start.elapsed();
                 captured.unix_ms = unix_ms();
                 number += 1;
-                captured = match pace {
-                    Pace::NewestWins => slot.put(captured),
-                    Pace::EveryFrame => slot.put_when_free(captured),
+                captured = match policy {
+                    Policy::NewestWins => slot.put(captured),
+                    Policy::EveryFrame => slot.put_when_free(captured),
                 };
             }
             Ok(false) => break,
@@ -336,7 +336,7 @@ mod tests {
     #[test]
     fn a_slow_encoder_costs_frames_which_are_counted_and_the_last_frame_is_answered() {
         let lines = Lines::default();
-        let account = Watch::new(Pace::NewestWins)
+        let account = Watch::new(Policy::NewestWins)
             .run(camera(200, MS), |_| (), encoder(20 * MS), collect(&lines))
             .unwrap();
         let lines = lines.lock().unwrap();
@@ -351,7 +351,7 @@ mod tests {
     #[test]
     fn every_frame_is_answered_when_it_counts() {
         let lines = Lines::default();
-        let account = Watch::new(Pace::EveryFrame)
+        let account = Watch::new(Policy::EveryFrame)
             .run(camera(50, Duration::ZERO), |_| (), encoder(MS), collect(&lines))
             .unwrap();
         assert_eq!((account.captured, account.reported, account.dropped), (50, 50, 0));
@@ -361,7 +361,7 @@ mod tests {
 
     #[test]
     fn a_stuck_reader_stalls_neither_capture_nor_a_stop() {
-        let watch = Watch::new(Pace::NewestWins);
+        let watch = Watch::new(Policy::NewestWins);
         let stopper = watch.stopper();
         let begun = Instant::now();
         let stuck = |_: &u64, _: u64| {
@@ -380,7 +380,7 @@ mod tests {
 
     #[test]
     fn a_stop_does_not_wait_for_a_camera_that_gives_nothing() {
-        let watch = Watch::new(Pace::NewestWins);
+        let watch = Watch::new(Policy::NewestWins);
         let stopper = watch.stopper();
         thread::spawn(move || {
             thread::sleep(20 * MS);
@@ -398,7 +398,7 @@ mod tests {
             lines += 1;
             if lines > 3 { Err(io::Error::from(io::ErrorKind::BrokenPipe)) } else { Ok(()) }
         };
-        let account = Watch::new(Pace::NewestWins)
+        let account = Watch::new(Policy::NewestWins)
             .run(camera(u64::MAX, MS), |_| (), encoder(MS), report)
             .unwrap();
         assert_eq!((account.end, account.reported), (End::ReaderGone, 3));
@@ -407,7 +407,7 @@ mod tests {
     #[test]
     fn a_full_disk_is_an_error() {
         let report = |_: &u64, _: u64| Err(io::Error::from(io::ErrorKind::StorageFull));
-        let error = Watch::new(Pace::NewestWins)
+        let error = Watch::new(Policy::NewestWins)
             .run(camera(u64::MAX, MS), |_| (), encoder(MS), report)
             .unwrap_err();
         assert!(matches!(error, WatchError::Output(_)), "{error}");
@@ -424,7 +424,7 @@ mod tests {
         };
         let heard = Arc::new(Mutex::new(0));
         let ear = Arc::clone(&heard);
-        let account = Watch::new(Pace::EveryFrame)
+        let account = Watch::new(Policy::EveryFrame)
             .run(capture, move |_| *ear.lock().unwrap() += 1, encoder(MS), collect(&lines))
             .unwrap();
         assert_eq!((account.reported, account.unreadable), (10, 10));
@@ -434,7 +434,7 @@ mod tests {
     #[test]
     fn a_broken_input_is_given_up() {
         let capture = |_: &mut u64| Err("no device".to_owned());
-        let error = Watch::new(Pace::NewestWins)
+        let error = Watch::new(Policy::NewestWins)
             .run(capture, |_| (), encoder(MS), collect(&Lines::default()))
             .unwrap_err();
         assert!(matches!(&error, WatchError::Input(e) if e == "no device"), "{error:?}");
@@ -443,7 +443,7 @@ mod tests {
     #[test]
     fn a_frame_that_cannot_be_answered_ends_the_watch_with_its_reason() {
         let answer = |_: &Captured<u64>, _: &mut u64| Err("out of memory".to_owned());
-        let error = Watch::new(Pace::NewestWins)
+        let error = Watch::new(Policy::NewestWins)
             .run(camera(u64::MAX, MS), |_| (), answer, collect(&Lines::default()))
             .unwrap_err();
         assert!(matches!(&error, WatchError::Answer(e) if e == "out of memory"), "{error:?}");

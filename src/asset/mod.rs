@@ -43,6 +43,8 @@ mod file;
 mod inspect;
 #[cfg(feature = "std")]
 mod write;
+#[cfg(feature = "std")]
+pub(crate) use write::atomic as write_atomic;
 
 #[cfg(all(test, feature = "std"))]
 mod tests;

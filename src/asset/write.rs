@@ -7,7 +7,7 @@ use super::FileError;
 /// Writes a file beside `path`, syncs it, gives it the permissions of the file that it replaces,
 /// renames it and syncs the folder. On any error the old file stays and the new one disappears.
 /// Where `path` is a link, the file behind it is replaced.
-pub(super) fn atomic(
+pub(crate) fn atomic(
     path: &Path,
     contents: impl FnOnce(&mut BufWriter<&File>) -> io::Result<()>,
 ) -> Result<(), FileError> {

@@ -1,9 +1,18 @@
 //! The commands, one file each. They put the rooms together and speak with people and scripts:
 //! answers go to stdout, everything else to stderr.
 
+mod answer;
+mod classify;
+mod dataset;
 mod doctor;
+mod embed;
+mod encoder;
+mod eval;
+mod inspect;
+mod progress;
 mod shared;
 mod table;
+mod watch;
 
 use std::io::{self, Write};
 use std::process::ExitCode;
@@ -34,6 +43,12 @@ struct Cli {
 
 #[derive(Subcommand)]
 enum Command {
+    Classify(classify::Classify),
+    Watch(watch::Watch),
+    Eval(eval::Eval),
+    Embed(embed::Embed),
+    Encoder(encoder::Encoder),
+    Inspect(inspect::Inspect),
     Doctor(doctor::Doctor),
 }
 
@@ -50,6 +65,12 @@ enum Outcome {
 pub fn main() -> ExitCode {
     let Cli { shared, command } = Cli::parse();
     let result = match command {
+        Command::Classify(command) => command.run(&shared),
+        Command::Watch(command) => command.run(&shared),
+        Command::Eval(command) => command.run(&shared),
+        Command::Embed(command) => command.run(&shared),
+        Command::Encoder(command) => command.run(&shared),
+        Command::Inspect(command) => command.run(&shared),
         Command::Doctor(command) => command.run(&shared),
     };
     match result {
@@ -58,10 +79,24 @@ pub fn main() -> ExitCode {
         // the reader of our output has left (`tipcam ... | head`): nothing is wrong
         Err(error) if is_broken_pipe(&error) => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("Error: {error:#}");
+            complain(&error);
             ExitCode::FAILURE
         }
     }
+}
+
+/// Says on stderr what went wrong and why.
+fn complain(error: &anyhow::Error) {
+    let mut text = String::new();
+    for cause in error.chain().map(ToString::to_string) {
+        // many errors tell their cause themselves
+        if text.is_empty() {
+            text = cause;
+        } else if !text.contains(&cause) {
+            text = format!("{text}: {cause}");
+        }
+    }
+    eprintln!("Error: {}", table::printable(&text));
 }
 
 /// Writes to stdout; unlike `print!` it reports a full disk or a closed pipe.

@@ -2,9 +2,10 @@
 
 use std::path::PathBuf;
 
-use anyhow::{Result, bail};
+use anyhow::{Context, Result, bail};
 use clap::{Args, ValueEnum};
 
+use crate::asset::{Asset, AssetFile};
 use crate::kernels::{self, Isa, Kernels};
 
 /// Options of every command.
@@ -53,6 +54,29 @@ impl Shared {
     /// The format asked for, or else the command's own.
     pub(super) fn format_or(&self, default: Format) -> Format {
         self.format.unwrap_or(default)
+    }
+
+    /// The asset asked for.
+    pub(super) fn asset_file(&self) -> Result<AssetFile> {
+        match &self.asset {
+            Some(path) => Ok(AssetFile::open(path)?),
+            None => AssetFile::linked()?.context(
+                "this program was built without an asset: give one with --asset FILE (`tipcam build` \
+                 makes one)",
+            ),
+        }
+    }
+
+    /// The views of `file`, after a look at its checksums and values: a damaged asset must not
+    /// give answers that only look right.
+    pub(super) fn asset<'a>(&self, file: &'a AssetFile) -> Result<Asset<'a>> {
+        let asset = file.asset()?;
+        // what is part of the program is as whole as the program
+        if self.asset.is_some() {
+            let sound = asset.container.verify().and_then(|()| asset.validate());
+            sound.map_err(|error| file.error(error))?;
+        }
+        Ok(asset)
     }
 
     /// Threads for the encoder.

@@ -1,0 +1,227 @@
+//! `tipcam encoder import`: an int8 encoder from an ONNX network.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result, ensure};
+use clap::{Args, Subcommand, ValueEnum};
+use serde_json::json;
+
+use super::Outcome;
+use super::progress::Progress;
+use super::shared::{Format, Shared};
+use super::table::Table;
+use crate::asset::limits::MAX_INPUT_SIZE;
+use crate::asset::{Preprocess, ResizeMode};
+use crate::encoder::import::{self, Imported, MIN_COSINE, Options, ProjectionFile};
+use crate::frame::{self, Decoder, Frame, Preprocessor, SourceOptions, source};
+
+/// Make an encoder file out of a network
+#[derive(Args)]
+pub(super) struct Encoder {
+    #[command(subcommand)]
+    command: EncoderCommand,
+}
+
+#[derive(Subcommand)]
+enum EncoderCommand {
+    Import(Import),
+}
+
+/// Turn an ONNX network into an int8 encoder file
+#[derive(Args)]
+#[command(after_help = "\
+Example:
+  tipcam encoder import efficientnet_lite0_features.onnx -o encoder.tipcam \\
+    --calibrate photos/ --mean 127 --std 128
+  tipcam build --encoder encoder.tipcam --shots photos/ -o mine.tipcam
+
+The photographs show the importer which values occur inside of the network: a hundred or more, of
+many kinds and like those that the camera will see. --size, --resize, --mean and --std must be what
+the network was trained with, or its features are worth little; they are told by whoever trained it.")]
+struct Import {
+    /// The network: convolutions up to a global average pool, as MobileNet and EfficientNet-Lite
+    model: PathBuf,
+
+    /// The encoder file to write
+    #[arg(long, short, value_name = "FILE")]
+    output: PathBuf,
+
+    /// Photographs: a folder or a pattern [default: the few of `tipcam watch demo`, a stopgap]
+    #[arg(long, value_name = "DIR")]
+    calibrate: Option<String>,
+
+    /// Use at most so many of the photographs, evenly spread
+    #[arg(long, value_name = "N", default_value_t = 128,
+          value_parser = clap::value_parser!(u32).range(1..=10_000))]
+    calibrate_count: u32,
+
+    /// Side of the network's input in pixels
+    #[arg(long, value_name = "PIXELS", default_value_t = 224,
+          value_parser = clap::value_parser!(u32).range(1..=MAX_INPUT_SIZE as i64))]
+    size: u32,
+
+    /// How a photograph becomes square
+    #[arg(long, value_enum, default_value_t = Resize::FitShortest)]
+    resize: Resize,
+
+    /// What is taken off a pixel's value (0 to 255): one number, or three for red, green and blue
+    #[arg(long, value_name = "R,G,B", default_value = "123.675,116.28,103.53",
+          value_parser = parse_rgb, allow_hyphen_values = true)]
+    mean: [f32; 3],
+
+    /// What the rest is divided by: one number, or three
+    #[arg(long, value_name = "R,G,B", default_value = "58.395,57.12,57.375", value_parser = parse_rgb)]
+    std: [f32; 3],
+
+    /// The map from the network's features into the space of a text encoder (safetensors: weight,
+    /// bias, image_mean, text_mean)
+    #[arg(long, value_name = "FILE")]
+    projection: Option<PathBuf>,
+
+    /// Text vectors of many names in that space (safetensors: text, names in the metadata)
+    #[arg(long, value_name = "FILE", requires = "projection")]
+    text_bank: Option<PathBuf>,
+
+    /// Refuse an encoder whose features have a smaller mean cosine to the network's own
+    #[arg(long, value_name = "COSINE", default_value_t = MIN_COSINE)]
+    min_cosine: f64,
+}
+
+#[derive(Clone, Copy, ValueEnum)]
+enum Resize {
+    /// Shorter side to the input's side, then the middle
+    FitShortest,
+    /// Longer side to the input's side, bars of the mean colour
+    FitLongest,
+    /// Both sides, whatever the shape
+    Squash,
+}
+
+impl Encoder {
+    pub(super) fn run(self, shared: &Shared) -> Result<Outcome> {
+        let EncoderCommand::Import(import) = self.command;
+        import.run(shared)
+    }
+}
+
+impl Import {
+    fn run(self, shared: &Shared) -> Result<Outcome> {
+        let read = |path: &Path| fs::read(path).with_context(|| path.display().to_string());
+        let model = read(&self.model)?;
+        let preprocess = Preprocess {
+            size: self.size,
+            mode: match self.resize {
+                Resize::FitShortest => ResizeMode::FitShortest,
+                Resize::FitLongest => ResizeMode::FitLongest,
+                Resize::Squash => ResizeMode::Squash,
+            },
+            mean: self.mean,
+            std: self.std,
+        };
+        ensure!(
+            self.std.iter().all(|&std| std > 0.0),
+            "--std: a pixel's value is divided by it, it must be above 0"
+        );
+        let mut options =
+            Options { preprocess, projection: None, vocabulary: None, min_cosine: self.min_cosine };
+        if let Some(path) = &self.projection {
+            let named = || path.display().to_string();
+            options.projection = Some(ProjectionFile::parse(&read(path)?).with_context(named)?);
+        }
+        if let (Some(path), Some(projection)) = (&self.text_bank, &options.projection) {
+            let named = || path.display().to_string();
+            let vocabulary =
+                import::vocabulary(&read(path)?, &projection.text_mean).with_context(named)?;
+            options.vocabulary = Some(vocabulary);
+        }
+        let pictures = self.pictures(preprocess)?;
+        let progress = Progress::new("importing", 1);
+        let imported = import::import(&model, &pictures, &options, &|step| {
+            progress.show(step.stage, step.done, step.total);
+        })
+        .with_context(|| self.model.display().to_string())?;
+        drop(progress);
+        imported.builder().write_atomic(&self.output)?;
+        self.say(shared, &imported)?;
+        Ok(Outcome::Done)
+    }
+
+    /// The calibration photographs, preprocessed one behind the other.
+    fn pictures(&self, preprocess: Preprocess) -> Result<Vec<u8>> {
+        let mut preprocessor = Preprocessor::new(preprocess);
+        let len = preprocessor.output_len();
+        let mut pictures = Vec::new();
+        let mut frame = Frame::new();
+        let mut add = |frame: &Frame| {
+            let start = pictures.len();
+            pictures.resize(start + len, 0);
+            preprocessor.run(frame, &mut pictures[start..]);
+        };
+        let Some(calibrate) = &self.calibrate else {
+            eprintln!("calibrating with a few bundled photographs: --calibrate DIR is better");
+            let mut demo = frame::open("demo", SourceOptions::default())?;
+            while demo.next(&mut frame)?.is_some() {
+                add(&frame);
+            }
+            return Ok(pictures);
+        };
+        let found = source::pictures(calibrate)?;
+        let count = found.len().min(self.calibrate_count as usize);
+        let mut decoder = Decoder::default();
+        let progress = Progress::new("reading photographs", count);
+        for i in 0..count {
+            decoder.read(&found[i * found.len() / count], &mut frame)?;
+            add(&frame);
+            progress.step();
+        }
+        Ok(pictures)
+    }
+
+    fn say(&self, shared: &Shared, imported: &Imported) -> Result<()> {
+        let report = &imported.report;
+        let id = imported.builder().encoder_id().to_string();
+        let bytes: usize = imported.sections.iter().map(|(_, bytes)| bytes.len()).sum();
+        let file = self.output.to_string_lossy();
+        if shared.format_or(Format::Table) == Format::Json {
+            let line = json!({"v": crate::report::SCHEMA, "file": file, "encoder": id,
+                              "bytes": bytes, "cosine": report.cosine, "least": report.least,
+                              "pictures": report.pictures});
+            return Ok(super::print(&format!("{line}\n"))?);
+        }
+        let mut layers = Table::new(&[2, 3, 4]);
+        layers.row(["layer", "kind", "result", "MMAC", "cosine"]);
+        for layer in &report.layers {
+            let [h, w, c] = layer.info.shape;
+            layers.row([
+                &*layer.info.name,
+                layer.info.kind.name(),
+                &format!("{h}x{w}x{c}"),
+                &format!("{:.2}", layer.info.macs as f64 / 1e6),
+                &format!("{:.5}", layer.cosine),
+            ]);
+        }
+        let text = format!(
+            "{}\n{file}: encoder {id}, {bytes} bytes\ncosine to the float network over {} \
+             photographs: mean {:.4}, least {:.4}\n",
+            layers.text(),
+            report.pictures,
+            report.cosine,
+            report.least
+        );
+        Ok(super::print(&text)?)
+    }
+}
+
+fn parse_rgb(text: &str) -> Result<[f32; 3], String> {
+    let numbers: Vec<f32> = text
+        .split(',')
+        .map(|number| number.trim().parse().ok().filter(|number: &f32| number.is_finite()))
+        .collect::<Option<_>>()
+        .ok_or_else(|| "write numbers with commas between them".to_owned())?;
+    match *numbers {
+        [all] => Ok([all; 3]),
+        [r, g, b] => Ok([r, g, b]),
+        _ => Err("write one number, or three for red, green and blue".to_owned()),
+    }
+}

@@ -1,0 +1,105 @@
+//! `tipcam eval`: how often are the answers right?
+
+mod confusion;
+mod pictures;
+mod svg;
+mod tally;
+
+use std::path::PathBuf;
+
+use anyhow::{Result, ensure};
+use clap::{Args, ValueEnum};
+
+use super::Outcome;
+use super::shared::{Format, Shared};
+use crate::asset::{self, HeadKind};
+use tally::{Summary, Tally};
+
+/// Measure how often the answers are right
+#[derive(Args)]
+#[command(after_help = "\
+Examples:
+  tipcam eval photos/                        photos/cup/*.jpg, photos/mug/*.jpg, ...
+  tipcam eval photos/ --split split.json --confusion confusion.svg
+  tipcam eval photos/ --format table
+
+A folder belongs to the class of its name, or to the class that was learned from photographs in a
+folder of that name, or to the one that --classes gives.
+Output: a line for each class, each pair of classes that was confused and each tenth of probability,
+then the summary: accuracies in percent, `ece` (expected calibration error, 0 to 1: how far the
+probabilities are from the truth).")]
+pub(super) struct Eval {
+    /// A folder that has a folder of photographs for each class
+    #[arg(value_name = "DIR")]
+    dir: PathBuf,
+
+    /// A JSON file that says which photographs to take: {\"test\": [\"cup/1.jpg\", ...], ...}
+    #[arg(long, value_name = "FILE")]
+    split: Option<PathBuf>,
+
+    /// Which list of the split
+    #[arg(long, value_name = "NAME", default_value = "test", requires = "split")]
+    part: String,
+
+    /// Which folders to take and what their classes are called: a line `folder` or `folder = label`
+    #[arg(long, value_name = "FILE")]
+    classes: Option<PathBuf>,
+
+    /// How classes are scored [default: as the asset says]
+    #[arg(long, value_enum)]
+    head: Option<Head>,
+
+    /// Draw the confusion matrix
+    #[arg(long, value_name = "OUT.svg")]
+    confusion: Option<PathBuf>,
+}
+
+#[derive(Clone, Copy, ValueEnum)]
+enum Head {
+    /// Text weights and the cache of shots (Tip-Adapter)
+    Tip,
+    /// Text weights alone
+    ZeroShot,
+    /// The cache of shots alone
+    Cache,
+}
+
+impl From<Head> for HeadKind {
+    fn from(head: Head) -> Self {
+        match head {
+            Head::Tip => Self::Tip,
+            Head::ZeroShot => Self::ZeroShot,
+            Head::Cache => Self::CacheOnly,
+        }
+    }
+}
+
+impl Eval {
+    pub(super) fn run(self, shared: &Shared) -> Result<Outcome> {
+        if let Some(path) = &self.confusion {
+            ensure!(
+                path.extension().is_some_and(|ending| ending.eq_ignore_ascii_case("svg")),
+                "{}: the picture is an SVG, name it *.svg",
+                path.display()
+            );
+        }
+        let (tally, summary, outcome) = self.pictures(shared)?;
+        match shared.format_or(Format::Json) {
+            Format::Json => {
+                super::print(&tally.json_lines().concat())?;
+                super::print(&format!("{}\n", serde_json::to_string(&summary)?))?;
+            }
+            Format::Table => super::print(&format!("{}{}", tally.text(), summary.text()))?,
+        }
+        if let Some(path) = &self.confusion {
+            let title = format!("What {} was taken for", self.dir.display());
+            let text = format!(
+                "{:.2} % top-1 of {} photographs, {} classes, {} shots each, head {}",
+                summary.top1, summary.n, summary.classes, summary.shots, summary.head
+            );
+            let svg = svg::draw(&tally.confusion, &title, &text);
+            asset::write_atomic(path, |out| std::io::Write::write_all(out, svg.as_bytes()))?;
+        }
+        Ok(outcome)
+    }
+}

@@ -1,0 +1,107 @@
+//! Evaluation on photographs.
+
+use anyhow::{Context, Result, anyhow, bail};
+
+use super::{Eval, Summary, Tally};
+use crate::asset::Asset;
+use crate::cli::dataset::{self, ClassPhotos};
+use crate::cli::progress::Progress;
+use crate::cli::shared::Shared;
+use crate::cli::{Outcome, complain};
+use crate::frame::{Decoder, Frame};
+use crate::pipeline::{Answer, Classifier};
+use crate::report::SCHEMA;
+
+impl Eval {
+    /// Answers every photograph and counts.
+    pub(super) fn pictures(&self, shared: &Shared) -> Result<(Tally, Summary, Outcome)> {
+        let file = shared.asset_file()?;
+        let asset = shared.asset(&file)?;
+        let named = || file.name().to_owned();
+        let mut classifier = Classifier::new(&file, &asset, shared.kernels()?, shared.threads())
+            .with_context(named)?;
+        if let Some(kind) = self.head {
+            classifier = classifier.with_kind(kind.into()).with_context(named)?;
+        }
+        let (split, classes) = (self.split.as_deref(), self.classes.as_deref());
+        let folders = dataset::read(&self.dir, split, &self.part, classes)?;
+        let labels: Vec<String> = asset.classes().map(|class| class.label.to_owned()).collect();
+        let mut tally = Tally::new(labels);
+        let mut outcome = Outcome::Done;
+        let (mut decoder, mut frame, mut answer) =
+            (Decoder::default(), Frame::new(), Answer::default());
+        let progress = Progress::new("evaluating", folders.iter().map(|f| f.photos.len()).sum());
+        let mut report = |error: anyhow::Error| {
+            progress.suspend(|| complain(&error));
+            outcome = Outcome::Partly;
+        };
+        let mut evaluated = 0;
+        for folder in &folders {
+            let Some(truth) = class_of(&asset, folder) else {
+                report(anyhow!(
+                    "{}: left out, {} has no class of that name; --classes FILE can give one",
+                    self.dir.join(&folder.folder).display(),
+                    file.name()
+                ));
+                continue;
+            };
+            evaluated += 1;
+            for photo in &folder.photos {
+                progress.step();
+                if let Err(error) = decoder.read(&photo.path, &mut frame) {
+                    report(error.into());
+                    continue;
+                }
+                if let Err(error) = classifier.answer(&frame, 5, &mut answer) {
+                    report(anyhow!(error).context(photo.path.display().to_string()));
+                    continue;
+                }
+                let best: heapless::Vec<usize, 5> =
+                    answer.top.iter().map(|scored| scored.class).collect();
+                tally.add(truth, &best, answer.decision.score);
+            }
+        }
+        drop(progress);
+        if tally.n() == 0 {
+            bail!("{}: there is no photograph to evaluate", self.dir.display());
+        }
+        let params = classifier.head().params();
+        let summary = Summary {
+            v: SCHEMA,
+            head: params.kind.name(),
+            top1: tally.top1(),
+            top5: tally.top5(),
+            n: tally.n(),
+            classes: evaluated,
+            shots: mean_shots(&asset),
+            alpha: params.alpha,
+            beta: params.beta,
+            ece: tally.ece(),
+        };
+        Ok((tally, summary, outcome))
+    }
+}
+
+/// The class that a folder's photographs show: the one of its label, the one that was learned from
+/// a folder of its name, or the one whose label differs only in case and `_`.
+fn class_of(asset: &Asset<'_>, folder: &ClassPhotos) -> Option<usize> {
+    let labels = asset.labels?;
+    let learned = || {
+        let (cache, names) = (asset.cache?, asset.key_names?);
+        let from = |name: &str| name.split('/').rev().nth(1) == Some(&*folder.folder);
+        let mut classes =
+            (0..cache.len).filter(|&i| names.get(i).is_some_and(from)).map(|i| cache.class[i]);
+        let first = classes.next()?;
+        classes.all(|class| class == first).then_some(first as usize)
+    };
+    let plain = |name: &str| name.to_lowercase().replace('_', " ");
+    let alike = || labels.iter().position(|label| plain(label) == plain(&folder.label));
+    labels.find(&folder.label).or_else(learned).or_else(alike)
+}
+
+/// Shots of the classes that have any, to 0.01.
+fn mean_shots(asset: &Asset<'_>) -> f64 {
+    let Some(cache) = asset.cache else { return 0.0 };
+    let classes = cache.shots.iter().filter(|&&shots| shots > 0).count();
+    if classes == 0 { 0.0 } else { (cache.len as f64 * 100.0 / classes as f64).round() / 100.0 }
+}
