@@ -1,5 +1,5 @@
 use super::Frame;
-use super::resample::Axis;
+use super::resample::{Axis, Rows, RowsMut, columns_first};
 use crate::asset::{Preprocess, ResizeMode};
 
 /// Turns frames of any size into the encoder's square input.
@@ -13,6 +13,7 @@ pub struct Preprocessor {
     fill: [u8; 3],
     planned: (u32, u32),
     place: Placement,
+    columns_first: bool,
     horizontal: Axis,
     vertical: Axis,
     rows: Vec<u8>,
@@ -82,6 +83,7 @@ impl Preprocessor {
             fill: preprocess.mean.map(|mean| mean.round_ties_even().clamp(0.0, 255.0) as u8),
             planned: (0, 0),
             place: Placement::default(),
+            columns_first: false,
             horizontal: Axis::default(),
             vertical: Axis::default(),
             rows: Vec::new(),
@@ -115,30 +117,43 @@ impl Preprocessor {
         if part != (self.size, self.size) {
             out.as_chunks_mut::<3>().0.fill(self.fill);
         }
-        let needed = self.vertical.needed();
-        let inputs = frame.pixels().chunks_exact(width * 3).skip(needed.start);
-        let outputs = self.rows.chunks_exact_mut(part.0 * 3);
-        for (row, out) in inputs.zip(outputs) {
-            self.horizontal.row(row, out);
-        }
+        let stride = width * 3;
+        let (columns, lines) = (self.horizontal.needed(), self.vertical.needed());
         let start = (pad.1 * self.size + pad.0) * 3;
-        let stride = self.size * 3;
-        self.vertical.columns(
-            &self.rows,
-            needed.start,
-            part.0 * 3,
-            &mut out[start..],
-            stride,
-            &mut self.sums,
-        );
+        let out = &mut out[start..];
+        if self.columns_first {
+            let between = columns.len() * 3;
+            let rows = Rows { bytes: &frame.pixels()[columns.start * 3..], stride };
+            let rows_out = RowsMut { bytes: &mut self.rows, stride: between, width: between };
+            self.vertical.columns(rows, 0, rows_out, &mut self.sums);
+            let rows = self.rows.chunks_exact(between);
+            for (row, out) in rows.zip(out.chunks_mut(self.size * 3)) {
+                self.horizontal.row(row, columns.start, &mut out[..part.0 * 3]);
+            }
+        } else {
+            let between = part.0 * 3;
+            let rows = frame.pixels().chunks_exact(stride).skip(lines.start);
+            for (row, out) in rows.zip(self.rows.chunks_exact_mut(between)) {
+                self.horizontal.row(row, 0, out);
+            }
+            let rows = Rows { bytes: &self.rows, stride: between };
+            let out = RowsMut { bytes: out, stride: self.size * 3, width: between };
+            self.vertical.columns(rows, lines.start, out, &mut self.sums);
+        }
     }
 
     fn plan(&mut self, width: usize, height: usize) {
         let place = Placement::new(self.mode, self.size, width, height);
         self.place = place;
+        self.columns_first = columns_first((width, height), place.resized);
         self.horizontal.plan(width, place.resized.0, place.crop.0, place.part.0);
         self.vertical.plan(height, place.resized.1, place.crop.1, place.part.1);
-        self.rows.resize(self.vertical.needed().len() * place.part.0 * 3, 0);
+        let between = if self.columns_first {
+            self.horizontal.needed().len() * place.part.1
+        } else {
+            self.vertical.needed().len() * place.part.0
+        };
+        self.rows.resize(between * 3, 0);
     }
 }
 
@@ -174,7 +189,9 @@ mod tests {
         for mode in ResizeMode::ALL {
             let mean = [7.0; 3];
             let mut run = Preprocessor::new(Preprocess { size: 32, mode, mean, std: [1.0; 3] });
-            for (width, height) in [(1, 1), (1, 300), (300, 1), (31, 33), (64, 48), (0, 0)] {
+            for (width, height) in
+                [(1, 1), (1, 300), (300, 1), (31, 33), (64, 48), (40, 900), (0, 0)]
+            {
                 let mut frame = Frame::new();
                 frame.resize(width, height);
                 frame.pixels_mut().fill(7);

@@ -1,7 +1,7 @@
 //! Pillow's bicubic resampling with antialiasing (`src/libImaging/Resample.c`), bit for bit.
 //!
-//! Weights are 22-bit fixed point; the rows are resampled first and rounded to 8 bits, then the
-//! columns: where the filter overshoots, the order and the rounding between show.
+//! Weights are 22-bit fixed point; one axis is resampled first and rounded to 8 bits, then the
+//! other: where the filter overshoots, the order and the rounding between show.
 
 /// The fixed point of the weights: 32 bits less 8 of the pixel and 2 of overshoot.
 const PRECISION_BITS: u32 = 32 - 8 - 2;
@@ -19,6 +19,13 @@ fn bicubic(x: f64) -> f64 {
     } else {
         0.0
     }
+}
+
+/// Whether Pillow (since version 13) resamples the columns first: where the height shrinks by more
+/// than twice what the width does.
+pub(super) fn columns_first(from: (usize, usize), to: (usize, usize)) -> bool {
+    let lost_height = from.1.saturating_sub(to.1);
+    lost_height > 2 * from.0.saturating_sub(to.0)
 }
 
 /// Which input pixels make which output pixels of one axis, and with which weights.
@@ -73,12 +80,12 @@ impl Axis {
             .map(|(&(low, taps), weights)| (low, &weights[..taps]))
     }
 
-    /// Resamples one row of RGB pixels.
-    pub(super) fn row(&self, row: &[u8], out: &mut [u8]) {
+    /// Resamples one row of RGB pixels, whose first is input pixel `base`.
+    pub(super) fn row(&self, row: &[u8], base: usize, out: &mut [u8]) {
+        let row = row.as_chunks::<3>().0;
         for ((low, weights), out) in self.outputs().zip(out.as_chunks_mut::<3>().0) {
             let mut sums = [HALF; 3];
-            let pixels = &row.as_chunks::<3>().0[low..low + weights.len()];
-            for (pixel, weight) in pixels.iter().zip(weights) {
+            for (pixel, weight) in row[low - base..].iter().zip(weights) {
                 for (sum, &value) in sums.iter_mut().zip(pixel) {
                     *sum += i32::from(value) * weight;
                 }
@@ -87,21 +94,14 @@ impl Axis {
         }
     }
 
-    /// Resamples columns: `rows` holds rows of `width` bytes, the first of them input row `base`.
-    /// Row `y` of the output goes to `out[y * stride..][..width]`; `sums` is scratch.
-    pub(super) fn columns(
-        &self,
-        rows: &[u8],
-        base: usize,
-        width: usize,
-        out: &mut [u8],
-        stride: usize,
-        sums: &mut Vec<i32>,
-    ) {
-        for ((low, weights), out) in self.outputs().zip(out.chunks_mut(stride)) {
+    /// Resamples columns of bytes, as many as an `out` row has; the first row is input row `base`.
+    pub(super) fn columns(&self, rows: Rows, base: usize, out: RowsMut, sums: &mut Vec<i32>) {
+        let width = out.width;
+        let outs = out.bytes.chunks_mut(out.stride);
+        for ((low, weights), out) in self.outputs().zip(outs) {
             sums.clear();
             sums.resize(width, HALF);
-            let rows = rows[(low - base) * width..].chunks_exact(width);
+            let rows = rows.bytes[(low - base) * rows.stride..].chunks(rows.stride);
             for (row, &weight) in rows.zip(weights) {
                 for (sum, &value) in sums.iter_mut().zip(row) {
                     *sum += i32::from(value) * weight;
@@ -112,6 +112,20 @@ impl Axis {
             }
         }
     }
+}
+
+/// Rows of bytes, `stride` apart.
+#[derive(Clone, Copy)]
+pub(super) struct Rows<'a> {
+    pub(super) bytes: &'a [u8],
+    pub(super) stride: usize,
+}
+
+/// Rows of `width` bytes to be written, `stride` apart.
+pub(super) struct RowsMut<'a> {
+    pub(super) bytes: &'a mut [u8],
+    pub(super) stride: usize,
+    pub(super) width: usize,
 }
 
 const HALF: i32 = 1 << (PRECISION_BITS - 1);
@@ -130,7 +144,7 @@ mod tests {
         axis.plan(5, 5, 0, 5);
         let row: Vec<u8> = (0..15).map(|i| i * 17).collect();
         let mut out = vec![0; 15];
-        axis.row(&row, &mut out);
+        axis.row(&row, 0, &mut out);
         assert_eq!(out, row);
     }
 
@@ -141,10 +155,12 @@ mod tests {
             axis.plan(from, to, 0, to);
             for value in [0, 1, 127, 255] {
                 let mut out = vec![9; to * 3];
-                axis.row(&vec![value; from * 3], &mut out);
+                axis.row(&vec![value; from * 3], 0, &mut out);
                 assert_eq!(out, vec![value; to * 3], "{from} to {to}");
                 let mut sums = Vec::new();
-                axis.columns(&vec![value; from * 3], 0, 3, &mut out, 3, &mut sums);
+                let rows = Rows { bytes: &vec![value; from * 3], stride: 3 };
+                let outs = RowsMut { bytes: &mut out, stride: 3, width: 3 };
+                axis.columns(rows, 0, outs, &mut sums);
                 assert_eq!(out, vec![value; to * 3], "columns {from} to {to}");
             }
         }
@@ -157,9 +173,8 @@ mod tests {
         whole.plan(100, 37, 0, 37);
         part.plan(100, 37, 11, 20);
         let (mut all, mut some) = (vec![0; 37 * 3], vec![0; 20 * 3]);
-        whole.row(&row, &mut all);
-        part.row(&row, &mut some);
+        whole.row(&row, 0, &mut all);
+        part.row(&row[part.needed().start * 3..], part.needed().start, &mut some);
         assert_eq!(some, all[33..93]);
-        assert_eq!(part.needed(), 100 * 11 / 37 - 4..part.needed().end);
     }
 }
