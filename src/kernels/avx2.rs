@@ -332,13 +332,14 @@ unsafe fn store_codes(y: __m256, out: *mut u8, count: usize) {
 
 #[target_feature(enable = "avx2,fma,f16c")]
 fn depthwise(d: &Depthwise, rows: &[&[u8]], out: &mut [u8]) {
+    let mut columns = [[_mm256_setzero_si256(); PAIRS]; COLUMNS];
     for c in (0..d.channels).step_by(HALF) {
         // SAFETY: channel c exists.
         unsafe {
             match d.kernel {
-                3 => depthwise_block::<3>(d, rows, c, out),
-                5 => depthwise_block::<5>(d, rows, c, out),
-                _ => depthwise_block::<0>(d, rows, c, out),
+                3 => depthwise_block::<3>(d, rows, c, &mut columns, out),
+                5 => depthwise_block::<5>(d, rows, c, &mut columns, out),
+                _ => depthwise_block::<MAX_SIDE>(d, rows, c, &mut columns, out),
             }
         }
     }
@@ -347,7 +348,8 @@ fn depthwise(d: &Depthwise, rows: &[&[u8]], out: &mut [u8]) {
 /// Pairs of kernel rows.
 const PAIRS: usize = MAX_SIDE.div_ceil(2);
 
-/// Up to [`HALF`] channels from `c` of one output row; `SIDE` is the kernel's, or 0 for any.
+/// Up to [`HALF`] channels from `c` of one output row. `SIDE` is the kernel's, or [`MAX_SIDE`], which
+/// takes any.
 ///
 /// # Safety
 /// Channel `c` exists.
@@ -357,13 +359,13 @@ unsafe fn depthwise_block<const SIDE: usize>(
     d: &Depthwise,
     rows: &[&[u8]],
     c: usize,
+    columns: &mut [[__m256i; PAIRS]; COLUMNS],
     out: &mut [u8],
 ) {
-    let side = if SIDE == 0 { d.kernel } else { SIDE };
+    let side = if SIDE < MAX_SIDE { SIDE } else { d.kernel };
     let pairs = side.div_ceil(2);
     let count = (d.channels - c).min(HALF);
     let mut weights = [[_mm256_setzero_si256(); PAIRS]; MAX_SIDE];
-    let mut columns = [[_mm256_setzero_si256(); PAIRS]; COLUMNS];
     // SAFETY: `Rows` gives pixels of which the `count` channels from c are read; the weights are
     // padded to whole panels; as many channels of each output are written.
     unsafe {
@@ -377,16 +379,18 @@ unsafe fn depthwise_block<const SIDE: usize>(
             }
         }
         let units = Units::load(&d.requant, c);
-        let source = Rows::new(d, rows, c);
+        let source = Rows::<SIDE>::new(d, rows, c);
         for strip in Strips::new(d) {
-            for (i, columns) in columns.iter_mut().enumerate().take(strip.columns) {
-                let pixels = source.column(strip.first + i);
-                for (pair, column) in columns.iter_mut().enumerate().take(pairs) {
-                    *column = load_codes(pixels.row(2 * pair), count);
-                    if 2 * pair + 1 < side {
-                        let second = load_codes(pixels.row(2 * pair + 1), count);
-                        *column = _mm256_or_si256(*column, _mm256_slli_epi32::<16>(second));
+            for (range, mut pixels) in source.runs(&strip) {
+                for columns in &mut columns[range] {
+                    for (pair, column) in columns.iter_mut().enumerate().take(pairs) {
+                        *column = load_codes(pixels.at[2 * pair], count);
+                        if 2 * pair + 1 < side {
+                            let second = load_codes(pixels.at[2 * pair + 1], count);
+                            *column = _mm256_or_si256(*column, _mm256_slli_epi32::<16>(second));
+                        }
                     }
+                    pixels.advance(1);
                 }
             }
             for i in 0..strip.outputs {

@@ -25,11 +25,13 @@ pub(super) fn detect() -> Option<&'static Kernels> {
 const TILE_ROWS: usize = 12;
 const TILE_PANELS: usize = 2;
 
-type Sums = [[[i32; LANES]; TILE_ROWS]; TILE_PANELS];
+/// A tile's sums, each row of a panel in a cache line.
+#[repr(align(64))]
+struct Sums([[[i32; LANES]; TILE_ROWS]; TILE_PANELS]);
 
 #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512vnni,fma")]
 fn gemm(g: &Gemm, mut sink: Sink) {
-    let mut sums = [[[0; LANES]; TILE_ROWS]; TILE_PANELS];
+    let mut sums = Sums([[[0; LANES]; TILE_ROWS]; TILE_PANELS]);
     let mut r = 0;
     while r < g.rows {
         r += match g.rows - r {
@@ -50,11 +52,11 @@ fn row_block<const R: usize>(g: &Gemm, r: usize, sums: &mut Sums, sink: &mut Sin
         unsafe {
             if p + 1 < panels {
                 tile::<R, 2>(g, r, p, sums);
-                finish(g, r, p + 1, &sums[1][..R], sink);
+                finish(g, r, p + 1, &sums.0[1][..R], sink);
             } else {
                 tile::<R, 1>(g, r, p, sums);
             }
-            finish(g, r, p, &sums[0][..R], sink);
+            finish(g, r, p, &sums.0[0][..R], sink);
         }
     }
     R
@@ -101,7 +103,7 @@ unsafe fn tile<const R: usize, const P: usize>(g: &Gemm, r: usize, p: usize, sum
         }
         for (r, acc) in acc.iter().enumerate() {
             for (p, acc) in acc.iter().enumerate() {
-                _mm512_storeu_si512(sums[p][r].as_mut_ptr().cast(), *acc);
+                _mm512_storeu_si512(sums.0[p][r].as_mut_ptr().cast(), *acc);
             }
         }
     }
@@ -202,13 +204,14 @@ unsafe fn store_codes(y: __m512, lanes: u16, out: *mut u8) {
 
 #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512vnni,fma")]
 fn depthwise(d: &Depthwise, rows: &[&[u8]], out: &mut [u8]) {
+    let mut columns = [[_mm512_setzero_si512(); PAIRS]; COLUMNS];
     for c in (0..d.channels).step_by(LANES) {
         // SAFETY: channel c exists.
         unsafe {
             match d.kernel {
-                3 => depthwise_block::<3>(d, rows, c, out),
-                5 => depthwise_block::<5>(d, rows, c, out),
-                _ => depthwise_block::<0>(d, rows, c, out),
+                3 => depthwise_block::<3>(d, rows, c, &mut columns, out),
+                5 => depthwise_block::<5>(d, rows, c, &mut columns, out),
+                _ => depthwise_block::<MAX_SIDE>(d, rows, c, &mut columns, out),
             }
         }
     }
@@ -217,7 +220,8 @@ fn depthwise(d: &Depthwise, rows: &[&[u8]], out: &mut [u8]) {
 /// Pairs of kernel rows.
 const PAIRS: usize = MAX_SIDE.div_ceil(2);
 
-/// Up to [`LANES`] channels from `c` of one output row; `SIDE` is the kernel's, or 0 for any.
+/// Up to [`LANES`] channels from `c` of one output row. `SIDE` is the kernel's, or [`MAX_SIDE`], which
+/// takes any.
 ///
 /// # Safety
 /// Channel `c` exists.
@@ -227,13 +231,13 @@ unsafe fn depthwise_block<const SIDE: usize>(
     d: &Depthwise,
     rows: &[&[u8]],
     c: usize,
+    columns: &mut [[__m512i; PAIRS]; COLUMNS],
     out: &mut [u8],
 ) {
-    let side = if SIDE == 0 { d.kernel } else { SIDE };
+    let side = if SIDE < MAX_SIDE { SIDE } else { d.kernel };
     let pairs = side.div_ceil(2);
     let lanes = lanes_of(d.channels, c);
     let mut weights = [[_mm512_setzero_si512(); PAIRS]; MAX_SIDE];
-    let mut columns = [[_mm512_setzero_si512(); PAIRS]; COLUMNS];
     // SAFETY: `Rows` gives pixels of which masked loads touch the channels from c that exist; the
     // weights are padded to whole panels; outputs are written through the same mask.
     unsafe {
@@ -249,16 +253,18 @@ unsafe fn depthwise_block<const SIDE: usize>(
             }
         }
         let units = Units::load(&d.requant, c);
-        let source = Rows::new(d, rows, c);
+        let source = Rows::<SIDE>::new(d, rows, c);
         for strip in Strips::new(d) {
-            for (i, columns) in columns.iter_mut().enumerate().take(strip.columns) {
-                let pixels = source.column(strip.first + i);
-                for (pair, column) in columns.iter_mut().enumerate().take(pairs) {
-                    *column = load_codes(lanes, pixels.row(2 * pair));
-                    if 2 * pair + 1 < side {
-                        let second = load_codes(lanes, pixels.row(2 * pair + 1));
-                        *column = _mm512_or_si512(*column, _mm512_slli_epi32::<16>(second));
+            for (range, mut pixels) in source.runs(&strip) {
+                for columns in &mut columns[range] {
+                    for (pair, column) in columns.iter_mut().enumerate().take(pairs) {
+                        *column = load_codes(lanes, pixels.at[2 * pair]);
+                        if 2 * pair + 1 < side {
+                            let second = load_codes(lanes, pixels.at[2 * pair + 1]);
+                            *column = _mm512_or_si512(*column, _mm512_slli_epi32::<16>(second));
+                        }
                     }
+                    pixels.advance(1);
                 }
             }
             for i in 0..strip.outputs {

@@ -327,19 +327,21 @@ const EIGHT: usize = 8;
 
 #[target_feature(enable = "neon")]
 fn depthwise(d: &Depthwise, rows: &[&[u8]], out: &mut [u8]) {
+    let mut columns = [[vdupq_n_s16(0); MAX_SIDE]; COLUMNS];
     for c in (0..d.channels).step_by(EIGHT) {
         // SAFETY: channel c exists.
         unsafe {
             match d.kernel {
-                3 => depthwise_block::<3>(d, rows, c, out),
-                5 => depthwise_block::<5>(d, rows, c, out),
-                _ => depthwise_block::<0>(d, rows, c, out),
+                3 => depthwise_block::<3>(d, rows, c, &mut columns, out),
+                5 => depthwise_block::<5>(d, rows, c, &mut columns, out),
+                _ => depthwise_block::<MAX_SIDE>(d, rows, c, &mut columns, out),
             }
         }
     }
 }
 
-/// Up to [`EIGHT`] channels from `c` of one output row; `SIDE` is the kernel's, or 0 for any.
+/// Up to [`EIGHT`] channels from `c` of one output row. `SIDE` is the kernel's, or [`MAX_SIDE`], which
+/// takes any.
 ///
 /// # Safety
 /// Channel `c` exists.
@@ -349,13 +351,13 @@ unsafe fn depthwise_block<const SIDE: usize>(
     d: &Depthwise,
     rows: &[&[u8]],
     c: usize,
+    columns: &mut [[int16x8_t; MAX_SIDE]; COLUMNS],
     out: &mut [u8],
 ) {
-    let side = if SIDE == 0 { d.kernel } else { SIDE };
+    let side = if SIDE < MAX_SIDE { SIDE } else { d.kernel };
     let count = (d.channels - c).min(EIGHT);
     let padded = d.channels.next_multiple_of(LANES);
     let mut weights = [[vdupq_n_s16(0); MAX_SIDE]; MAX_SIDE];
-    let mut columns = [[vdupq_n_s16(0); MAX_SIDE]; COLUMNS];
     // SAFETY: `Rows` gives pixels of which the `count` channels from c are read; the weights are
     // padded to whole panels.
     unsafe {
@@ -367,12 +369,14 @@ unsafe fn depthwise_block<const SIDE: usize>(
             }
         }
         let units = Units::<2>::load(&d.requant, c);
-        let source = Rows::new(d, rows, c);
+        let source = Rows::<SIDE>::new(d, rows, c);
         for strip in Strips::new(d) {
-            for (i, columns) in columns.iter_mut().enumerate().take(strip.columns) {
-                let pixels = source.column(strip.first + i);
-                for (y, column) in columns.iter_mut().enumerate().take(side) {
-                    *column = load_eight(pixels.row(y), count);
+            for (range, mut pixels) in source.runs(&strip) {
+                for columns in &mut columns[range] {
+                    for (y, column) in columns.iter_mut().enumerate().take(side) {
+                        *column = load_eight(pixels.at[y], count);
+                    }
+                    pixels.advance(1);
                 }
             }
             for i in 0..strip.outputs {

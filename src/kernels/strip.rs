@@ -4,6 +4,8 @@
 //! into a small buffer, each pixel once for all the kernel positions that it lies under; the sums
 //! then run over the buffer and know nothing of image borders.
 
+use core::ops::Range;
+
 use super::{Depthwise, MAX_SIDE};
 
 /// Columns of a strip's buffer.
@@ -16,9 +18,9 @@ pub(super) struct Strip {
     /// Outputs.
     pub(super) outputs: usize,
     /// First column, counted from the left padding's start.
-    pub(super) first: usize,
+    first: usize,
     /// Columns, at most [`COLUMNS`].
-    pub(super) columns: usize,
+    columns: usize,
 }
 
 /// The strips of an output row, left to right.
@@ -31,7 +33,7 @@ pub(super) struct Strips<'a> {
 impl<'a> Strips<'a> {
     pub(super) fn new(d: &'a Depthwise) -> Self {
         const { assert!(MAX_SIDE <= COLUMNS) };
-        Strips { d, next: 0, most: (COLUMNS - d.kernel) / d.stride.max(1) + 1 }
+        Strips { d, next: 0, most: (COLUMNS - d.kernel) / d.stride + 1 }
     }
 }
 
@@ -52,57 +54,62 @@ impl Iterator for Strips<'_> {
     }
 }
 
-/// The input rows under the kernel, from one channel on.
-pub(super) struct Rows<'a> {
+/// The input rows under a kernel of side `MAX` or less, from one channel on.
+pub(super) struct Rows<'a, const MAX: usize> {
     d: &'a Depthwise<'a>,
-    pad: *const u8,
-    /// Where a row's first pixel lies and how far its pixels are apart: nothing in a row outside of
-    /// the image, which is padding all along.
-    rows: [(*const u8, usize); MAX_SIDE],
+    padding: Run<MAX>,
+    pixels: Run<MAX>,
 }
 
-/// The pixels of one column.
-pub(super) struct Column<'a> {
-    rows: &'a Rows<'a>,
-    x: Option<usize>,
+/// For each row, where a column's pixel lies and how far off the next column's is: nothing in a row
+/// outside of the image, which is padding all along.
+#[derive(Clone, Copy)]
+pub(super) struct Run<const MAX: usize> {
+    pub(super) at: [*const u8; MAX],
+    step: [usize; MAX],
 }
 
-impl<'a> Rows<'a> {
+impl<const MAX: usize> Run<MAX> {
+    /// Goes on by `columns`.
+    #[inline(always)]
+    pub(super) fn advance(&mut self, columns: usize) {
+        for (at, step) in self.at.iter_mut().zip(self.step) {
+            *at = at.wrapping_add(columns * step);
+        }
+    }
+}
+
+impl<'a, const MAX: usize> Rows<'a, MAX> {
     /// # Safety
     /// Sizes are as [`super::Kernels::depthwise`] checks them, and channel `c` exists.
     #[inline]
     pub(super) unsafe fn new(d: &'a Depthwise, rows: &'a [&'a [u8]], c: usize) -> Self {
         // SAFETY: channel c of the padding and of a row's first pixel.
         unsafe {
-            let pad = d.pad.as_ptr().add(c);
-            let mut at = [(pad, 0); MAX_SIDE];
-            for (at, row) in at.iter_mut().zip(rows) {
+            let padding = Run { at: [d.pad.as_ptr().add(c); MAX], step: [0; MAX] };
+            let mut pixels = padding;
+            for (i, row) in rows.iter().enumerate() {
                 if !row.is_empty() {
-                    *at = (row.as_ptr().add(c), d.channels);
+                    pixels.at[i] = row.as_ptr().add(c);
+                    pixels.step[i] = d.channels;
                 }
             }
-            Rows { d, pad, rows: at }
+            Rows { d, padding, pixels }
         }
     }
 
-    /// The column at `from_pad`, counted from the left padding's start.
+    /// The strip's columns: left padding, pixels, right padding.
     #[inline]
-    pub(super) fn column(&self, from_pad: usize) -> Column<'_> {
-        let x = from_pad.checked_sub(self.d.pad_left).filter(|x| *x < self.d.width_in);
-        Column { rows: self, x }
-    }
-}
-
-impl Column<'_> {
-    /// Where the pixel under kernel row `y` lies, from the channel on.
-    #[inline]
-    pub(super) fn row(&self, y: usize) -> *const u8 {
-        match self.x {
-            Some(x) => {
-                let (base, step) = self.rows.rows[y];
-                base.wrapping_add(x * step)
-            }
-            None => self.rows.pad,
-        }
+    pub(super) fn runs(&self, strip: &Strip) -> [(Range<usize>, Run<MAX>); 3] {
+        let end = strip.first + strip.columns;
+        let left = self.d.pad_left.clamp(strip.first, end);
+        let right = (self.d.pad_left + self.d.width_in).clamp(left, end);
+        let mut pixels = self.pixels;
+        pixels.advance(left.saturating_sub(self.d.pad_left));
+        [
+            (0..left - strip.first, self.padding),
+            (left - strip.first..right - strip.first, pixels),
+            (right - strip.first..strip.columns, self.padding),
+        ]
     }
 }
