@@ -114,7 +114,7 @@ fn bytes_at_an_odd_address_are_refused() {
         let mut shifted = AlignedBytes::zeroed(bytes.len() + shift);
         shifted[shift..].copy_from_slice(&bytes);
         let error = exercise(&shifted[shift..]).unwrap_err();
-        assert_eq!(error, AssetError::Misaligned { align: 8 });
+        assert_eq!(error, AssetError::Misaligned { align: container::BASE_ALIGN });
     }
 }
 
