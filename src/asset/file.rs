@@ -39,7 +39,7 @@ pub enum FileError {
         source: AssetError,
     },
     /// The file could not be written; what was there before is untouched.
-    #[error("{path}: not written, the old file is untouched: {}", writing(source))]
+    #[error("{path}: not written, nothing was changed: {}", writing(source))]
     Write {
         /// The file.
         path: String,

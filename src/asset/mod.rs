@@ -43,8 +43,6 @@ mod file;
 mod inspect;
 #[cfg(feature = "std")]
 mod write;
-#[cfg(feature = "std")]
-pub(crate) use write::atomic as write_atomic;
 
 #[cfg(all(test, feature = "std"))]
 mod tests;
@@ -81,3 +79,5 @@ pub use file::{AssetFile, FileError};
 pub use inspect::{
     CacheDescription, ClassDescription, Description, SectionDescription, TextDescription,
 };
+#[cfg(feature = "std")]
+pub use write::atomic as write_atomic;

@@ -6,8 +6,12 @@ use super::FileError;
 
 /// Writes a file beside `path`, syncs it, gives it the permissions of the file that it replaces,
 /// renames it and syncs the folder. On any error the old file stays and the new one disappears.
-/// Where `path` is a link, the file behind it is replaced.
-pub(crate) fn atomic(
+/// Where `path` is a link, the file behind it is replaced; what is no file (a device, a folder) is
+/// refused.
+///
+/// # Errors
+/// [`FileError::Write`] that names the path.
+pub fn atomic(
     path: &Path,
     contents: impl FnOnce(&mut BufWriter<&File>) -> io::Result<()>,
 ) -> Result<(), FileError> {
@@ -49,6 +53,10 @@ pub(crate) fn atomic(
 /// The file that `path` names, behind any links; `path` itself if there is none yet.
 fn resolve(path: &Path) -> io::Result<PathBuf> {
     match fs::canonicalize(path) {
+        // Renaming would put a file in place of a device.
+        Ok(target) if !fs::metadata(&target)?.is_file() => {
+            Err(io::Error::new(io::ErrorKind::InvalidInput, "not a file but a folder or a device"))
+        }
         Ok(target) => Ok(target),
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(path.to_path_buf()),
         Err(error) => Err(error),
@@ -125,6 +133,21 @@ mod tests {
         assert_eq!(fs::read(&file).unwrap(), b"two");
     }
 
+    #[test]
+    #[cfg(unix)]
+    fn what_is_no_file_is_not_replaced() {
+        use std::os::unix::fs::FileTypeExt;
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("socket");
+        let _socket = std::os::unix::net::UnixListener::bind(&path).unwrap();
+        for path in [path.as_path(), folder.path()] {
+            let error = put(path, b"x").unwrap_err().to_string();
+            assert!(error.contains("not a file"), "{error}");
+        }
+        assert!(fs::metadata(&path).unwrap().file_type().is_socket());
+        assert_eq!(names(folder.path()), ["socket"]);
+    }
+
     /// A process that may write 4 KiB to a file writes 100 KiB: the system refuses as it does on a
     /// full disk. The limit holds for a whole process, so the test runs itself as another one.
     #[test]
@@ -155,7 +178,7 @@ mod tests {
             return;
         }
         assert!(child.status.success(), "{output}");
-        assert!(output.contains("the old file is untouched"), "{output}");
+        assert!(output.contains("nothing was changed"), "{output}");
         assert_eq!(fs::read(&path).unwrap(), b"old");
         assert_eq!(names(folder.path()), ["a.tipcam"]);
     }

@@ -72,6 +72,33 @@ fn records_lie_as_described() {
         "### `CACH`",
         cache::Record { encoder, next_id, space, dim, len, capacity, classes, reserved }
     );
+    check_record!("### `LAYR`", encoder::LayersHeader { layers, input_size, names_len, reserved });
+    check_record!(
+        "Each layer is a record",
+        encoder::LayerRecord {
+            kind,
+            input,
+            residual,
+            residual_scale,
+            shape_in,
+            shape_out,
+            kernel,
+            stride,
+            pad_top,
+            pad_left,
+            lo,
+            hi,
+            weights,
+            scale,
+            bias,
+            pad,
+            name_len,
+            reserved
+        }
+    );
+    let size = size_of::<encoder::LayerRecord>();
+    assert!(DOCUMENT.contains(&format!("Each layer is a record of {size} bytes")));
+    check_record!("### `PROJ`", encoder::ProjectionHeader { trunk, dim });
     check_record!("### `VOCB`", vocabulary::Record { count, dim });
 }
 
@@ -96,6 +123,11 @@ fn names_of_numbers_are_listed() {
     assert!(DOCUMENT.contains(&list(&ResizeMode::ALL.map(ResizeMode::name))));
     let [zero_shot, tip, cache] = HeadKind::ALL.map(HeadKind::name);
     assert!(DOCUMENT.contains(&format!("0 {zero_shot}, 1 {tip} (Tip-Adapter), 2 {cache}")));
+    use encoder::LayerKind::{Conv, Depthwise, PooledConv};
+    let kinds =
+        [Conv, Depthwise, PooledConv].map(|kind| format!("{} {}", kind as u32, kind.name()));
+    assert!(DOCUMENT.contains(&kinds.join(", ")));
+    assert_eq!(encoder::PART_ALIGN, format::ALIGN);
     assert_eq!(Space::ALL.map(Space::name), ["trunk", "projected"]);
     assert!(DOCUMENT.contains("0 keys are trunk features, 1 projected ones"));
     let (major, minor) = (format::MAJOR, format::MINOR);

@@ -6,6 +6,7 @@ mod document;
 
 mod round_trip;
 
+use super::encoder::{LayerKind, LayerRecord, NO_VALUE, Part, Projection, Shape};
 use super::*;
 
 pub(super) const LABELS: [&str; 4] = ["accordion", "Faces", "señal", "trilobite"];
@@ -69,6 +70,59 @@ pub(super) const PREPROCESS: Preprocess = Preprocess {
     std: [128.0, 64.0, 70.0],
 };
 
+/// A convolution from 4 x 4 pixels to 2 x 2 positions, then the mean of a pointwise one.
+pub(super) fn layers() -> [(&'static str, LayerRecord); 2] {
+    let shape = |side, channels| Shape { height: side, width: side, channels };
+    let part = |offset, len| Part { offset, len };
+    let first = LayerRecord {
+        kind: LayerKind::Conv as u32,
+        input: 0,
+        residual: NO_VALUE,
+        residual_scale: 0.0,
+        shape_in: shape(4, 3),
+        shape_out: shape(2, 5),
+        kernel: 3,
+        stride: 2,
+        pad_top: 1,
+        pad_left: 1,
+        lo: 0.0,
+        hi: 255.0,
+        weights: part(0, 448),
+        scale: part(448, 64),
+        bias: part(512, 64),
+        pad: part(576, 3),
+        name_len: 4,
+        reserved: [0; 7],
+    };
+    let last = LayerRecord {
+        kind: LayerKind::PooledConv as u32,
+        input: 1,
+        shape_in: first.shape_out,
+        shape_out: shape(2, KEY_DIM as u32),
+        kernel: 1,
+        stride: 1,
+        pad_top: 0,
+        pad_left: 0,
+        hi: 6.0,
+        weights: part(640, 128),
+        scale: part(768, 64),
+        bias: part(832, 64),
+        pad: part(0, 0),
+        ..first
+    };
+    [("stem", first), ("head", last)]
+}
+
+const WEIGHTS_LEN: usize = 896;
+
+const PROJECTION: Projection<'static> = Projection {
+    trunk: KEY_DIM,
+    dim: TEXT_DIM,
+    weight: &[0x3c00; KEY_DIM * TEXT_DIM],
+    bias: &[0.5; TEXT_DIM],
+    image_mean: &[0.25; TEXT_DIM],
+};
+
 pub(super) const HEAD: HeadParams = HeadParams {
     kind: HeadKind::Tip,
     logit_scale: 100.0,
@@ -108,8 +162,9 @@ pub(super) fn sample() -> Builder<'static> {
 
     let builder = Builder::new(EncoderId([0; 32]))
         .section(Tag::PREPROCESS, PREPROCESS.encode())
-        .section(Tag::LAYERS, (0..99).collect::<Vec<u8>>())
-        .section(Tag::WEIGHTS, vec![5; 1000])
+        .section(Tag::LAYERS, encoder::layers_section(4, &layers()))
+        .section(Tag::WEIGHTS, vec![5; WEIGHTS_LEN])
+        .section(Tag::PROJECTION, encoder::projection_section(PROJECTION))
         .section(Tag::LABELS, Labels::encode(&LABELS).unwrap())
         .section(Tag::PROMPTS, Prompts::encode(&["a photo of a {}."]).unwrap())
         .section(
@@ -161,8 +216,8 @@ fn the_same_sections_give_the_same_bytes_in_any_order() {
 fn the_encoder_is_known_by_its_sections_alone() {
     let id = sample().encoder_id();
     assert_eq!(sample().without(Tag::TEXT).encoder_id(), id);
-    assert_ne!(sample().section(Tag::WEIGHTS, vec![6; 1000]).encoder_id(), id);
-    assert_ne!(sample().section(Tag::PROJECTION, vec![]).encoder_id(), id);
+    assert_ne!(sample().section(Tag::WEIGHTS, vec![6; WEIGHTS_LEN]).encoder_id(), id);
+    assert_ne!(sample().without(Tag::PROJECTION).encoder_id(), id);
     // Moving a byte from one section to the next gives another encoder.
     let moved = sample().section(Tag::LAYERS, vec![1, 2]).section(Tag::WEIGHTS, vec![3]);
     let other = sample().section(Tag::LAYERS, vec![1]).section(Tag::WEIGHTS, vec![2, 3]);
