@@ -227,8 +227,7 @@ impl<'a> Head<'a> {
             return Err(HeadError::Length { space: space.name(), expected, found });
         }
         let norm = math::sqrt(self.kernels.dot_f32(feature, feature));
-        // Written so that NaN is refused too.
-        if !((norm - 1.0).abs() <= UNIT_TOLERANCE) {
+        if !norm.is_finite() || (norm - 1.0).abs() > UNIT_TOLERANCE {
             return Err(HeadError::NotUnit { space: space.name(), norm });
         }
         Ok(())

@@ -1,0 +1,114 @@
+//! Whether a probability can be believed.
+
+use crate::head::probabilities;
+
+/// Bins of the expected calibration error.
+pub const BINS: usize = 15;
+
+/// Expected calibration error, 0 to 1 (Guo et al. 2017): over [`BINS`] equal bins of confidence, the
+/// mean of |accuracy - confidence| weighted by the pictures in a bin.
+#[must_use]
+pub fn expected_error(answers: impl Iterator<Item = (f32, bool)>) -> f64 {
+    let mut bins = [(0u32, 0u32, 0.0f64); BINS];
+    for (confidence, correct) in answers {
+        // Bins are open below and closed above, as in the paper.
+        let bin = (f64::from(confidence) * BINS as f64).ceil() as usize;
+        let (count, right, sum) = &mut bins[bin.clamp(1, BINS) - 1];
+        *count += 1;
+        *right += u32::from(correct);
+        *sum += f64::from(confidence);
+    }
+    let total: u32 = bins.iter().map(|bin| bin.0).sum();
+    let gaps = bins.iter().map(|&(_, right, sum)| (f64::from(right) - sum).abs());
+    gaps.sum::<f64>() / f64::from(total.max(1))
+}
+
+/// A temperature and what it costs.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Fit {
+    /// Probabilities are softmax(logits / temperature).
+    pub temperature: f32,
+    /// Mean negative log-likelihood of the true classes.
+    pub loss: f64,
+}
+
+/// The temperature with the smallest mean negative log-likelihood, on a grid of eighths of an octave
+/// from 1/16 to 4096; 1 without any logits. `logits` is `[labels.len()][classes]`.
+#[must_use]
+pub fn temperature(logits: &[f32], labels: &[usize], classes: usize) -> Fit {
+    if labels.is_empty() {
+        return Fit { temperature: 1.0, loss: 0.0 };
+    }
+    let value = |eighths: i32| (eighths as f32 / 8.0).exp2();
+    let loss = |eighths: i32| {
+        let mut p = vec![0.0; classes];
+        let rows = logits.chunks_exact(classes.max(1)).zip(labels);
+        let losses = rows.map(|(row, &label)| {
+            probabilities(row, value(eighths), &mut p);
+            // A probability that underflowed still has a price.
+            -f64::from(p[label].max(f32::MIN_POSITIVE)).ln()
+        });
+        losses.sum::<f64>() / labels.len() as f64
+    };
+    // The loss is convex in 1 / temperature, so that it falls and then rises along the grid.
+    let (mut low, mut high) = (-32i32, 96i32);
+    while low < high {
+        let middle = (low + high).div_euclid(2);
+        if loss(middle) <= loss(middle + 1) {
+            high = middle;
+        } else {
+            low = middle + 1;
+        }
+    }
+    Fit { temperature: value(low), loss: loss(low) }
+}
+
+/// The value that a share of `values` lies below; `otherwise` of none.
+pub(super) fn quantile(mut values: Vec<f32>, share: f64, otherwise: f32) -> f32 {
+    values.sort_by(f32::total_cmp);
+    let at = (share * values.len() as f64).floor() as usize;
+    values.get(at.min(values.len().saturating_sub(1))).copied().unwrap_or(otherwise)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn answers_as_sure_as_they_are_right_have_no_error() {
+        let answers = (0..100).map(|i| (0.8, i % 5 != 0));
+        assert!(expected_error(answers) < 1e-7);
+        let boasting = (0..100).map(|i| (0.99, i % 2 == 0));
+        assert!((expected_error(boasting) - 0.49).abs() < 1e-6);
+        assert_eq!(expected_error([].into_iter()), 0.0);
+    }
+
+    #[test]
+    fn errors_of_bins_add_up_by_their_pictures() {
+        // 3 pictures at 0.5 of which 0 are right, 1 picture at 1.0 that is right.
+        let answers = [(0.5, false), (0.5, false), (0.5, false), (1.0, true)];
+        assert!((expected_error(answers.into_iter()) - 0.375).abs() < 1e-7);
+    }
+
+    #[test]
+    fn the_temperature_that_made_the_labels_is_found() {
+        // Logit gap g is right with probability sigmoid(g / 4).
+        let (mut logits, mut labels) = (Vec::new(), Vec::new());
+        for gap in 0..24 {
+            let right = (1000.0 / (1.0 + (-f64::from(gap) / 4.0).exp())).round() as usize;
+            for i in 0..1000 {
+                logits.extend([gap as f32, 0.0]);
+                labels.push(usize::from(i >= right));
+            }
+        }
+        assert!((temperature(&logits, &labels, 2).temperature / 4.0).log2().abs() < 0.1);
+        assert_eq!(temperature(&[], &[], 2).temperature, 1.0);
+    }
+
+    #[test]
+    fn quantiles() {
+        assert_eq!(quantile((0..100).map(|i| i as f32).collect(), 0.02, 9.0), 2.0);
+        assert_eq!(quantile(vec![3.0], 1.0, 9.0), 3.0);
+        assert_eq!(quantile(vec![], 0.5, 9.0), 9.0);
+    }
+}
