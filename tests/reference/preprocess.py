@@ -139,7 +139,7 @@ def cases():
     block = photograph("butterfly_68", (64, 64))
 
     # Sizes.
-    for w, h in [(223, 225), (225, 223), (224, 224), (500, 333), (333, 500), (240, 700)]:
+    for w, h in [(223, 225), (225, 223), (224, 224), (500, 333), (333, 500), (240, 700), (640, 480)]:
         quality = 60 if w + h > 800 else 80
         yield f"size_{w}x{h}.jpg", jpeg(photograph("stop_sign_9", (w, h)), quality=quality)
     for w, h in [(1, 1), (1, 37), (37, 1), (2, 2), (3, 3), (3, 300), (300, 5), (16, 17), (17, 16)]:

@@ -123,3 +123,73 @@ impl Scanner {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const PHOTOGRAPH: &[u8] = include_bytes!("../../../models/demo/grand_piano_24.jpg");
+
+    /// Gives one byte more at each read than at the one before: every place is a boundary once.
+    struct Drip(Vec<u8>, usize);
+
+    impl std::io::Read for Drip {
+        fn read(&mut self, into: &mut [u8]) -> std::io::Result<usize> {
+            self.1 += 1;
+            let count = self.1.min(into.len()).min(self.0.len());
+            into[..count].copy_from_slice(&self.0[..count]);
+            self.0.drain(..count);
+            Ok(count)
+        }
+    }
+
+    fn run(bytes: Vec<u8>) -> Vec<Result<u64, String>> {
+        let mut source = Mjpeg::new(Input::new("test", Drip(bytes, 0)));
+        let mut frame = Frame::new();
+        let mut results = Vec::new();
+        loop {
+            match source.next(&mut frame) {
+                Ok(Some(stamp)) => {
+                    let whole = crate::frame::decode("one", PHOTOGRAPH).unwrap();
+                    assert!(frame == whole, "the pixels are others");
+                    results.push(Ok(stamp.number));
+                }
+                Ok(None) => return results,
+                Err(error) => results.push(Err(error.to_string())),
+            }
+        }
+    }
+
+    #[test]
+    fn anything_may_lie_between_frames() {
+        let part = b"--boundary\r\nContent-Type: image/jpeg\r\n\r\n\xff\xd8\x00\xff".as_slice();
+        let stream = [part, PHOTOGRAPH, b"\0\xff", PHOTOGRAPH, PHOTOGRAPH, part].concat();
+        assert_eq!(run(stream), [Ok(0), Ok(1), Ok(2)]);
+        assert_eq!(run(part.to_vec()), []);
+        assert_eq!(run(Vec::new()), []);
+    }
+
+    #[test]
+    fn a_thumbnail_is_no_frame() {
+        let thumbnail = [b"\xff\xe1\x00\x0dExif\0\0\xff\xd8\xff\xd9\xff\xd8".as_slice()].concat();
+        let len = thumbnail.len() as u16 - 2;
+        let mut stream = [&PHOTOGRAPH[..2], &thumbnail, &PHOTOGRAPH[2..]].concat();
+        stream[4..6].copy_from_slice(&len.to_be_bytes());
+        assert_eq!(run(stream), [Ok(0)]);
+    }
+
+    #[test]
+    fn a_damaged_frame_is_an_error_and_the_next_one_comes() {
+        let half = &PHOTOGRAPH[..PHOTOGRAPH.len() / 2];
+        let results = run([half, PHOTOGRAPH, half].concat());
+        let [Err(first), Ok(1), Err(last)] = &results[..] else { panic!("{results:?}") };
+        assert!(first.contains("test, frame 0") && first.contains("cut off"), "{first}");
+        assert!(last.contains("test, frame 2") && last.contains("cut off"), "{last}");
+        let mut broken = PHOTOGRAPH.to_vec();
+        let table = broken.windows(2).position(|pair| pair == [0xff, 0xdb]).unwrap();
+        broken[table + 4] = 0x55;
+        let results = run([&broken, PHOTOGRAPH].concat());
+        let [Err(first), Ok(1)] = &results[..] else { panic!("{results:?}") };
+        assert!(first.contains("test, frame 0") && first.contains("quantization"), "{first}");
+    }
+}

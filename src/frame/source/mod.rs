@@ -6,6 +6,8 @@ mod mjpeg;
 mod pace;
 mod raw;
 mod reader;
+#[cfg(test)]
+mod tests;
 mod y4m;
 mod yuv;
 
