@@ -3,9 +3,10 @@
 
 use std::time::{Duration, Instant};
 
-use crate::asset::{Asset, AssetFile, Calibration, FileError, HeadKind};
+use crate::asset::encoder::Projection;
+use crate::asset::{Asset, AssetError, AssetFile, Calibration, FileError, HeadKind, Tag};
 use crate::decide::Decision;
-use crate::encoder::{Embedding, Encoder, EncoderError};
+use crate::encoder::{Embedding, Encoder, EncoderError, project};
 use crate::frame::{Frame, Preprocessor};
 use crate::head::{Buffers, Head, HeadError, Nearests, probabilities};
 use crate::kernels::Kernels;
@@ -81,6 +82,24 @@ impl Embedder {
         let encode = begun.elapsed() - preprocess;
         Ok((&self.embedding, Times { preprocess, encode, head: Duration::ZERO }))
     }
+}
+
+/// The map of an asset's encoder from trunk features to the text's space, as [`Embedding`] has it;
+/// none where the encoder has no projection.
+///
+/// # Errors
+/// A damaged section.
+pub fn projector<'a>(
+    asset: &Asset<'a>,
+    kernels: &'static Kernels,
+) -> Result<Option<impl Fn(&[f32]) -> Vec<f32> + Sync + use<'a>>, AssetError> {
+    let Some(section) = asset.container.section(Tag::PROJECTION) else { return Ok(None) };
+    let projection = Projection::parse(section)?;
+    Ok(Some(move |trunk: &[f32]| {
+        let mut out = vec![0.0; projection.dim];
+        project(kernels, &projection, trunk, &mut out);
+        out
+    }))
 }
 
 /// A class of an answer.

@@ -92,7 +92,7 @@ impl Tag {
     }
 
     /// The error for a section whose contents contradict themselves.
-    pub(super) const fn corrupt(self, what: &'static str) -> AssetError {
+    pub(crate) const fn corrupt(self, what: &'static str) -> AssetError {
         AssetError::Corrupt { section: Some(self), what }
     }
 }

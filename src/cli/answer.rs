@@ -132,6 +132,7 @@ impl Writer {
             .top
             .iter()
             .skip(skip)
+            .filter(|scored| scored.score >= 0.001)
             .map(|scored| {
                 let label = labels.get(Some(scored.class)).unwrap_or_default();
                 format!("{} {}", printable(label), percent(scored.score))

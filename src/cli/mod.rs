@@ -2,15 +2,20 @@
 //! answers go to stdout, everything else to stderr.
 
 mod answer;
+mod build;
 mod classify;
 mod dataset;
 mod doctor;
+mod edit;
 mod embed;
 mod encoder;
 mod eval;
+mod forget;
 mod inspect;
+mod learn;
 mod progress;
 mod shared;
+mod shots;
 mod table;
 mod watch;
 
@@ -45,6 +50,9 @@ struct Cli {
 enum Command {
     Classify(classify::Classify),
     Watch(watch::Watch),
+    Learn(learn::Learn),
+    Forget(forget::Forget),
+    Build(build::Build),
     Eval(eval::Eval),
     Embed(embed::Embed),
     Encoder(encoder::Encoder),
@@ -67,6 +75,9 @@ pub fn main() -> ExitCode {
     let result = match command {
         Command::Classify(command) => command.run(&shared),
         Command::Watch(command) => command.run(&shared),
+        Command::Learn(command) => command.run(&shared),
+        Command::Forget(command) => command.run(&shared),
+        Command::Build(command) => command.run(&shared),
         Command::Eval(command) => command.run(&shared),
         Command::Embed(command) => command.run(&shared),
         Command::Encoder(command) => command.run(&shared),

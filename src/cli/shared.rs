@@ -6,6 +6,7 @@ use anyhow::{Context, Result, bail};
 use clap::{Args, ValueEnum};
 
 use crate::asset::{Asset, AssetFile};
+use crate::encoder::MAX_THREADS;
 use crate::kernels::{self, Isa, Kernels};
 
 /// Options of every command.
@@ -20,7 +21,7 @@ pub(super) struct Shared {
     format: Option<Format>,
 
     /// Processor threads for the encoder [default: as many as the processor has, at most 4]
-    #[arg(long, global = true, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=256))]
+    #[arg(long, global = true, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=MAX_THREADS as i64))]
     threads: Option<u16>,
 
     /// Instruction set of the inner loops; all give the same answers

@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::io;
+use std::path::Path;
 use std::sync::Arc;
 use std::thread;
 use std::time::{Duration, Instant};
@@ -13,12 +14,15 @@ use super::answer::{About, AboutFrame, Writer};
 use super::shared::{Format, Shared};
 use super::{Outcome, complain};
 use crate::decide::{Rules, Stabilizer};
-use crate::frame::{self, Frame, Source, SourceOptions};
+use crate::frame::{self, Frame, Source, SourceOptions, source};
 use crate::pipeline::{Answer, Classifier, MAX_TOP, PipelineError};
 use crate::watch::{Account, Captured, End, Policy, Stopper, Watch as Loop, WatchError};
 
-/// Frames a second of pictures, recordings and the demo, which have no clock of their own.
-const DEFAULT_RATE: f64 = 5.0;
+/// Frames a second of the demo and of other pictures: slow enough for the stable label to follow.
+const PICTURES_RATE: f64 = 2.0;
+
+/// Frames a second of a recording.
+const RECORDING_RATE: f64 = 25.0;
 
 /// Say what is in front of the camera, frame after frame
 #[derive(Args)]
@@ -47,7 +51,8 @@ pub(super) struct Watch {
     #[arg(long, value_name = "WxH", value_parser = parse_size)]
     size: Option<(u32, u32)>,
 
-    /// Frames a second to replay pictures and recordings with [default: 5; pipes come as they come]
+    /// Frames a second to replay a file with [default: 2 for pictures, 25 for recordings; pipes come
+    /// as they come]
     #[arg(long, value_name = "FPS", value_parser = parse_rate)]
     rate: Option<f64>,
 
@@ -178,9 +183,14 @@ impl Watch {
 
     /// The pace of something that has no clock of its own; none for a pipe or a camera.
     fn pace(&self) -> Option<frame::Pace> {
-        let replayed = self.input != "-"
-            && !std::fs::metadata(&self.input).is_ok_and(|m| !m.is_file() && !m.is_dir());
-        let default = (replayed && !self.every_frame).then_some(DEFAULT_RATE);
+        let path = Path::new(&self.input);
+        let default = match path.metadata() {
+            _ if self.every_frame || self.input == "-" => None,
+            Ok(file) if file.is_file() && !source::is_picture(path) => Some(RECORDING_RATE),
+            Ok(pipe) if !pipe.is_file() && !pipe.is_dir() => None,
+            // a folder, a picture, a pattern or the demo
+            _ => Some(PICTURES_RATE),
+        };
         frame::Pace::new(self.rate.or(default)?)
     }
 }

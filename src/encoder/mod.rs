@@ -12,6 +12,8 @@ pub mod import;
 mod ops;
 mod project;
 
+pub use project::project;
+
 use std::ops::Range;
 
 use rayon::{ThreadPool, ThreadPoolBuilder};
@@ -239,7 +241,7 @@ impl Encoder {
             Some((range, dim)) => {
                 let p = Projection::parse(&self.file.bytes()[range.clone()])?;
                 out.projected.resize(*dim, 0.0);
-                project::project(self.kernels, &p, &out.trunk, &mut out.projected);
+                project(self.kernels, &p, &out.trunk, &mut out.projected);
             }
         }
         Ok(())

@@ -13,7 +13,7 @@ pub(super) fn normalize(kernels: &Kernels, x: &mut [f32]) {
 }
 
 /// `unit(unit(weight · trunk + bias) - image_mean)` into `out`, which is `projection.dim` long.
-pub(super) fn project(kernels: &Kernels, p: &Projection, trunk: &[f32], out: &mut [f32]) {
+pub fn project(kernels: &Kernels, p: &Projection, trunk: &[f32], out: &mut [f32]) {
     kernels.matvec_f16(p.weight, trunk, out);
     out.iter_mut().zip(p.bias).for_each(|(x, bias)| *x += bias);
     normalize(kernels, out);

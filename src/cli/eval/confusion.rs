@@ -1,6 +1,7 @@
 //! Which class was taken for which.
 
 use crate::cli::table::Table;
+use crate::fit::Evaluation;
 
 /// With at most this many classes the text form is the whole matrix; with more, the confused pairs.
 const MATRIX_CLASSES: usize = 20;
@@ -21,14 +22,15 @@ pub(super) struct Pair {
 }
 
 impl Confusion {
-    pub(super) fn new(labels: Vec<String>) -> Self {
-        let counts = vec![0; labels.len() * labels.len()];
+    /// The counts of an evaluation of as many classes as there are labels.
+    pub(super) fn new(labels: Vec<String>, evaluation: &Evaluation) -> Self {
+        let classes = 0..labels.len();
+        let counts = classes
+            .clone()
+            .flat_map(|truth| classes.clone().map(move |answer| (truth, answer)))
+            .map(|(truth, answer)| evaluation.confusion(truth, answer))
+            .collect();
         Self { labels, counts }
-    }
-
-    pub(super) fn add(&mut self, truth: usize, answer: usize) {
-        let classes = self.labels.len();
-        self.counts[truth * classes + answer] += 1;
     }
 
     pub(super) fn labels(&self) -> &[String] {
@@ -43,21 +45,6 @@ impl Confusion {
     pub(super) fn row_sum(&self, truth: usize) -> u32 {
         let classes = self.labels.len();
         self.counts[truth * classes..(truth + 1) * classes].iter().sum()
-    }
-
-    /// Photographs answered with a class.
-    pub(super) fn column_sum(&self, answer: usize) -> u32 {
-        self.counts[answer..].iter().step_by(self.labels.len()).sum()
-    }
-
-    /// Photographs in all.
-    pub(super) fn total(&self) -> u32 {
-        self.counts.iter().sum()
-    }
-
-    /// Photographs answered rightly.
-    pub(super) fn right(&self) -> u32 {
-        (0..self.labels.len()).map(|c| self.count(c, c)).sum()
     }
 
     /// The confused pairs, most photographs first.
@@ -119,20 +106,25 @@ impl Confusion {
 mod tests {
     use super::*;
 
-    fn three() -> Confusion {
-        let mut confusion = Confusion::new(["cat", "dog", "cup"].map(String::from).to_vec());
-        for (truth, answer) in [(0, 0), (0, 1), (0, 1), (1, 1), (2, 2), (2, 0)] {
-            confusion.add(truth, answer);
+    fn confusion(labels: Vec<String>, answers: &[(usize, usize)]) -> Confusion {
+        let mut evaluation = Evaluation::new(labels.len());
+        for &(truth, answer) in answers {
+            let mut probabilities = vec![0.0; labels.len()];
+            probabilities[answer] = 1.0;
+            evaluation.push(truth, &probabilities).unwrap();
         }
-        confusion
+        Confusion::new(labels, &evaluation)
+    }
+
+    fn three() -> Confusion {
+        let answers = [(0, 0), (0, 1), (0, 1), (1, 1), (2, 2), (2, 0)];
+        confusion(["cat", "dog", "cup"].map(String::from).to_vec(), &answers)
     }
 
     #[test]
     fn sums_and_pairs_are_those_of_the_counts() {
         let confusion = three();
-        assert_eq!((confusion.total(), confusion.right()), (6, 3));
         assert_eq!([0, 1, 2].map(|c| confusion.row_sum(c)), [3, 1, 2]);
-        assert_eq!([0, 1, 2].map(|c| confusion.column_sum(c)), [2, 3, 1]);
         let pairs = confusion.pairs();
         assert_eq!(pairs[0], Pair { truth: 0, answer: 1, count: 2 });
         assert_eq!(pairs[1], Pair { truth: 2, answer: 0, count: 1 });
@@ -150,11 +142,8 @@ mod tests {
 
     #[test]
     fn many_classes_are_shown_as_pairs() {
-        let mut confusion = Confusion::new((0..30).map(|c| format!("c{c}")).collect());
-        confusion.add(3, 4);
-        confusion.add(3, 4);
-        confusion.add(3, 3);
-        confusion.add(5, 6);
+        let labels = (0..30).map(|c| format!("c{c}")).collect();
+        let confusion = confusion(labels, &[(3, 4), (3, 4), (3, 3), (5, 6)]);
         let text = confusion.text(1);
         let lines: Vec<_> = text.lines().collect();
         assert_eq!(lines[1].split_whitespace().collect::<Vec<_>>(), ["c3", "c4", "2", "3"]);

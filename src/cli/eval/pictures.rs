@@ -1,5 +1,7 @@
 //! Evaluation on photographs.
 
+use std::path::Path;
+
 use anyhow::{Context, Result, anyhow, bail};
 
 use super::{Eval, Summary, Tally};
@@ -10,11 +12,14 @@ use crate::cli::shared::Shared;
 use crate::cli::{Outcome, complain};
 use crate::frame::{Decoder, Frame};
 use crate::pipeline::{Answer, Classifier};
-use crate::report::SCHEMA;
 
 impl Eval {
     /// Answers every photograph and counts.
-    pub(super) fn pictures(&self, shared: &Shared) -> Result<(Tally, Summary, Outcome)> {
+    pub(super) fn pictures(
+        &self,
+        dir: &Path,
+        shared: &Shared,
+    ) -> Result<(Tally, Summary, Outcome)> {
         let file = shared.asset_file()?;
         let asset = shared.asset(&file)?;
         let named = || file.name().to_owned();
@@ -24,7 +29,7 @@ impl Eval {
             classifier = classifier.with_kind(kind.into()).with_context(named)?;
         }
         let (split, classes) = (self.split.as_deref(), self.classes.as_deref());
-        let folders = dataset::read(&self.dir, split, &self.part, classes)?;
+        let folders = dataset::read(dir, split, &self.part, classes)?;
         let labels: Vec<String> = asset.classes().map(|class| class.label.to_owned()).collect();
         let mut tally = Tally::new(labels);
         let mut outcome = Outcome::Done;
@@ -35,49 +40,33 @@ impl Eval {
             progress.suspend(|| complain(&error));
             outcome = Outcome::Partly;
         };
-        let mut evaluated = 0;
         for folder in &folders {
             let Some(truth) = class_of(&asset, folder) else {
                 report(anyhow!(
                     "{}: left out, {} has no class of that name; --classes FILE can give one",
-                    self.dir.join(&folder.folder).display(),
+                    dir.join(&folder.folder).display(),
                     file.name()
                 ));
                 continue;
             };
-            evaluated += 1;
             for photo in &folder.photos {
                 progress.step();
                 if let Err(error) = decoder.read(&photo.path, &mut frame) {
                     report(error.into());
                     continue;
                 }
-                if let Err(error) = classifier.answer(&frame, 5, &mut answer) {
+                if let Err(error) = classifier.answer(&frame, 0, &mut answer) {
                     report(anyhow!(error).context(photo.path.display().to_string()));
                     continue;
                 }
-                let best: heapless::Vec<usize, 5> =
-                    answer.top.iter().map(|scored| scored.class).collect();
-                tally.add(truth, &best, answer.decision.score);
+                tally.add(truth, classifier.probabilities());
             }
         }
         drop(progress);
         if tally.n() == 0 {
-            bail!("{}: there is no photograph to evaluate", self.dir.display());
+            bail!("{}: there is no photograph to evaluate", dir.display());
         }
-        let params = classifier.head().params();
-        let summary = Summary {
-            v: SCHEMA,
-            head: params.kind.name(),
-            top1: tally.top1(),
-            top5: tally.top5(),
-            n: tally.n(),
-            classes: evaluated,
-            shots: mean_shots(&asset),
-            alpha: params.alpha,
-            beta: params.beta,
-            ece: tally.ece(),
-        };
+        let summary = tally.summary(classifier.head().params(), mean_shots(&asset));
         Ok((tally, summary, outcome))
     }
 }
@@ -99,9 +88,9 @@ fn class_of(asset: &Asset<'_>, folder: &ClassPhotos) -> Option<usize> {
     labels.find(&folder.label).or_else(learned).or_else(alike)
 }
 
-/// Shots of the classes that have any, to 0.01.
+/// Shots of the classes that have any.
 fn mean_shots(asset: &Asset<'_>) -> f64 {
     let Some(cache) = asset.cache else { return 0.0 };
     let classes = cache.shots.iter().filter(|&&shots| shots > 0).count();
-    if classes == 0 { 0.0 } else { (cache.len as f64 * 100.0 / classes as f64).round() / 100.0 }
+    cache.len as f64 / classes.max(1) as f64
 }

@@ -210,13 +210,15 @@ fn escape(text: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::fit::Evaluation;
 
     #[test]
     fn every_count_is_drawn_and_labels_are_escaped() {
-        let mut confusion = Confusion::new(vec!["<a&b>".into(), "c\u{7}".into()]);
-        confusion.add(0, 0);
-        confusion.add(0, 1);
-        confusion.add(0, 1);
+        let mut evaluation = Evaluation::new(2);
+        for probabilities in [[1.0, 0.0], [0.0, 1.0], [0.0, 1.0]] {
+            evaluation.push(0, &probabilities).unwrap();
+        }
+        let confusion = Confusion::new(vec!["<a&b>".into(), "c\u{7}".into()], &evaluation);
         let svg = draw(&confusion, "t<", "s");
         assert!(svg.contains("&lt;a&amp;b&gt; taken for c\u{fffd}: 2 of 3"), "{svg}");
         assert!(svg.contains("&lt;a&amp;b&gt; taken for &lt;a&amp;b&gt;: 1 of 3"));
@@ -233,6 +235,9 @@ mod tests {
 
     #[test]
     fn no_classes_give_an_empty_picture() {
-        assert!(draw(&Confusion::new(Vec::new()), "t", "s").contains("nothing was confused"));
+        assert!(
+            draw(&Confusion::new(Vec::new(), &Evaluation::new(0)), "t", "s")
+                .contains("nothing was confused")
+        );
     }
 }

@@ -4,23 +4,23 @@ use serde::Serialize;
 use serde_json::json;
 
 use super::confusion::Confusion;
+use crate::asset::HeadParams;
 use crate::cli::table::Table;
+use crate::fit::Evaluation;
+use crate::fit::calibration::BINS;
 use crate::report::SCHEMA;
-
-/// Bins of the reliability table.
-const BINS: usize = 10;
 
 /// Confused pairs that the table shows.
 const PAIRS: usize = 15;
 
 /// Counts over the photographs of an evaluation.
 pub(super) struct Tally {
-    pub(super) confusion: Confusion,
-    top5: Vec<u32>,
+    labels: Vec<String>,
+    evaluation: Evaluation,
     bins: [Bin; BINS],
 }
 
-/// Photographs whose answer had a probability in one tenth.
+/// Photographs whose answer had a probability in one range.
 #[derive(Clone, Copy, Default)]
 struct Bin {
     count: u32,
@@ -36,7 +36,7 @@ pub(super) struct Summary {
     /// Percent to 0.01, as `top5`.
     pub(super) top1: f64,
     pub(super) top5: f64,
-    pub(super) n: u32,
+    pub(super) n: usize,
     pub(super) classes: usize,
     /// Shots of each class: their mean where they differ.
     #[serde(serialize_with = "whole_if_possible")]
@@ -49,64 +49,81 @@ pub(super) struct Summary {
 
 impl Tally {
     pub(super) fn new(labels: Vec<String>) -> Self {
-        Self {
-            top5: vec![0; labels.len()],
-            confusion: Confusion::new(labels),
-            bins: [Bin::default(); BINS],
+        let evaluation = Evaluation::new(labels.len());
+        Self { labels, evaluation, bins: [Bin::default(); BINS] }
+    }
+
+    /// An evaluation that was made elsewhere, with the answer's probability and whether it was
+    /// right for each picture.
+    pub(super) fn of(
+        labels: Vec<String>,
+        evaluation: Evaluation,
+        answers: impl Iterator<Item = (f32, bool)>,
+    ) -> Self {
+        let mut tally = Self { labels, evaluation, bins: [Bin::default(); BINS] };
+        answers.for_each(|(score, right)| tally.bin(score, right));
+        tally
+    }
+
+    /// Counts one photograph of class `truth`.
+    pub(super) fn add(&mut self, truth: usize, probabilities: &[f32]) {
+        if let Some(answer) = self.evaluation.push(truth, probabilities) {
+            self.bin(probabilities[answer], answer == truth);
         }
     }
 
-    /// Counts one photograph of class `truth` and its answers, best first (five or more of them).
-    pub(super) fn add(&mut self, truth: usize, answers: &[usize], score: f32) {
-        let Some(&answer) = answers.first() else { return };
-        self.confusion.add(truth, answer);
-        self.top5[truth] += u32::from(answers.iter().take(5).any(|&class| class == truth));
-        // a probability of 1 belongs to the last bin
-        let bin = ((f64::from(score) * BINS as f64) as usize).min(BINS - 1);
-        let bin = &mut self.bins[bin];
+    fn bin(&mut self, score: f32, right: bool) {
+        // open below and closed above, as the expected calibration error has them
+        let bin = (f64::from(score) * BINS as f64).ceil() as usize;
+        let bin = &mut self.bins[bin.clamp(1, BINS) - 1];
         bin.count += 1;
-        bin.right += u32::from(answer == truth);
+        bin.right += u32::from(right);
         bin.score += f64::from(score);
     }
 
-    pub(super) fn n(&self) -> u32 {
-        self.confusion.total()
+    pub(super) fn confusion(&self) -> Confusion {
+        Confusion::new(self.labels.clone(), &self.evaluation)
     }
 
-    pub(super) fn top1(&self) -> f64 {
-        percent(self.confusion.right(), self.n())
+    /// Photographs counted.
+    pub(super) fn n(&self) -> usize {
+        self.evaluation.summary().n
     }
 
-    pub(super) fn top5(&self) -> f64 {
-        percent(self.top5.iter().sum(), self.n())
-    }
-
-    /// Expected calibration error (Guo et al. 2017): the mean distance between probability and
-    /// accuracy over ten bins of equal width, each weighted by its photographs.
-    pub(super) fn ece(&self) -> f64 {
-        let n = f64::from(self.n().max(1));
-        let gap = |bin: &Bin| (f64::from(bin.right) - bin.score).abs();
-        let ece = self.bins.iter().map(gap).sum::<f64>() / n;
-        (ece * 1e4).round() / 1e4
+    /// The last line; `shots` of each class, their mean where they differ.
+    pub(super) fn summary(&self, params: &HeadParams, shots: f64) -> Summary {
+        let figures = self.evaluation.summary();
+        Summary {
+            v: SCHEMA,
+            head: params.kind.name(),
+            top1: round(figures.top1, 100.0),
+            top5: round(figures.top5, 100.0),
+            n: figures.n,
+            classes: self.labels.len(),
+            shots: round(shots, 100.0),
+            alpha: params.alpha,
+            beta: params.beta,
+            ece: round(figures.ece, 1e4),
+        }
     }
 
     /// A line for each class, each confused pair and each bin of probabilities.
     pub(super) fn json_lines(&self) -> Vec<String> {
-        let labels = self.confusion.labels();
-        let classes = labels.iter().enumerate().map(|(class, label)| {
-            let n = self.confusion.row_sum(class);
-            json!({"v": SCHEMA, "class": label, "n": n,
-                   "top1": percent(self.confusion.count(class, class), n),
-                   "top5": percent(self.top5[class], n)})
+        let (labels, confusion) = (&self.labels, self.confusion());
+        let scores = self.evaluation.per_class();
+        let classes = labels.iter().zip(scores).filter(|(_, s)| s.n > 0).map(|(label, score)| {
+            json!({"v": SCHEMA, "class": label, "n": score.n,
+                   "top1": percent(score.right, score.n),
+                   "wrongly_answered": score.answered - score.right})
         });
-        let pairs = self.confusion.pairs().into_iter().map(|pair| {
+        let pairs = confusion.pairs().into_iter().map(|pair| {
             json!({"v": SCHEMA, "class": labels[pair.truth], "taken_for": labels[pair.answer],
-                   "n": pair.count, "of": self.confusion.row_sum(pair.truth)})
+                   "n": pair.count, "of": confusion.row_sum(pair.truth)})
         });
         let bins = self.bins.iter().enumerate().filter(|(_, bin)| bin.count > 0).map(|(i, bin)| {
-            let bound = |i: usize| i as f64 / BINS as f64;
+            let bound = |i: usize| round(i as f64 / BINS as f64, 1e4);
             json!({"v": SCHEMA, "score_from": bound(i), "score_to": bound(i + 1), "n": bin.count,
-                   "score": round4(bin.score / f64::from(bin.count)),
+                   "score": round(bin.score / f64::from(bin.count), 1e4),
                    "top1": percent(bin.right, bin.count)})
         });
         classes.chain(pairs).chain(bins).map(|line| format!("{line}\n")).collect()
@@ -114,31 +131,31 @@ impl Tally {
 
     /// The same for people.
     pub(super) fn text(&self) -> String {
-        let labels = self.confusion.labels();
-        let mut classes = Table::new(&[1, 2, 3, 4]);
-        classes.row(["class", "photographs", "top-1 %", "top-5 %", "wrongly answered"]);
-        for (class, label) in labels.iter().enumerate() {
-            let (n, right) = (self.confusion.row_sum(class), self.confusion.count(class, class));
+        let mut classes = Table::new(&[1, 2, 3]);
+        classes.row(["class", "photographs", "top-1 %", "wrongly answered"]);
+        let scores = self.evaluation.per_class();
+        for (label, score) in self.labels.iter().zip(scores).filter(|(_, s)| s.n > 0) {
             classes.row([
                 label,
-                &n.to_string(),
-                &format!("{:.1}", percent(right, n)),
-                &format!("{:.1}", percent(self.top5[class], n)),
-                &(self.confusion.column_sum(class) - right).to_string(),
+                &score.n.to_string(),
+                &format!("{:.1}", percent(score.right, score.n)),
+                &(score.answered - score.right).to_string(),
             ]);
         }
         let mut bins = Table::new(&[1, 2, 3]);
         bins.row(["probability", "photographs", "said %", "right %"]);
+        let bound = |i: usize| 100.0 * i as f64 / BINS as f64;
         for (i, bin) in self.bins.iter().enumerate().filter(|(_, bin)| bin.count > 0) {
             let mean = 100.0 * bin.score / f64::from(bin.count);
             bins.row([
-                &*format!("{} to {} %", i * 100 / BINS, (i + 1) * 100 / BINS),
+                &*format!("{:.0} to {:.0} %", bound(i), bound(i + 1)),
                 &bin.count.to_string(),
                 &format!("{mean:.1}"),
                 &format!("{:.1}", percent(bin.right, bin.count)),
             ]);
         }
-        format!("{}\n{}\n{}\n", classes.text(), self.confusion.text(PAIRS), bins.text())
+        let confusion = self.confusion().text(PAIRS);
+        format!("{}\n{confusion}\n{}\n", classes.text(), bins.text())
     }
 }
 
@@ -162,7 +179,7 @@ impl Summary {
 
 /// Percent to 0.01; 0 of nothing.
 fn percent(part: u32, of: u32) -> f64 {
-    if of == 0 { 0.0 } else { (f64::from(part) * 1e4 / f64::from(of)).round() / 100.0 }
+    if of == 0 { 0.0 } else { round(100.0 * f64::from(part) / f64::from(of), 100.0) }
 }
 
 /// 16 rather than 16.0, but 12.5.
@@ -172,44 +189,62 @@ fn whole_if_possible<S: serde::Serializer>(value: &f64, to: S) -> Result<S::Ok, 
     if value.fract() == 0.0 { to.serialize_u64(*value as u64) } else { to.serialize_f64(*value) }
 }
 
-fn round4(value: f64) -> f64 {
-    (value * 1e4).round() / 1e4
+/// To a multiple of 1 / `steps`.
+fn round(value: f64, steps: f64) -> f64 {
+    (value * steps).round() / steps
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::asset::HeadKind;
 
     fn tally() -> Tally {
         let mut tally = Tally::new((0..7).map(|c| format!("c{c}")).collect());
-        tally.add(0, &[0, 1, 2, 3, 4], 1.0);
-        tally.add(0, &[1, 2, 3, 4, 0], 0.95);
-        tally.add(1, &[2, 3, 4, 5, 6, 1], 0.35);
+        tally.add(0, &[1.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0]);
+        tally.add(0, &[0.05, 0.95, 0.0, 0.0, 0.0, 0.0, 0.0]);
+        tally.add(1, &[0.15, 0.05, 0.35, 0.12, 0.11, 0.12, 0.1]);
         tally
-    }
-
-    #[test]
-    fn accuracies_are_percent_to_two_digits() {
-        let tally = tally();
-        assert_eq!((tally.n(), tally.top1(), tally.top5()), (3, 33.33, 66.67));
-    }
-
-    #[test]
-    fn the_calibration_error_is_that_of_its_definition() {
-        // bin 0.9..1.0: 2 photographs, said 0.975, right 0.5; bin 0.3..0.4: 1, said 0.35, right 0
-        let expected: f64 = (2.0 * (0.975 - 0.5) + 0.35) / 3.0;
-        assert!((tally().ece() - expected).abs() < 1e-4);
     }
 
     #[test]
     fn every_line_is_one_json_object() {
         let lines = tally().json_lines();
-        assert_eq!(lines.len(), 7 + 2 + 2, "classes, pairs, bins");
+        assert_eq!(lines.len(), 2 + 2 + 2, "classes, pairs, bins");
         for line in &lines {
             let value: serde_json::Value = serde_json::from_str(line).unwrap();
             assert_eq!(value["v"], SCHEMA);
             assert_eq!(line.matches('\n').count(), 1);
         }
+        assert_eq!(
+            lines[0],
+            "{\"v\":1,\"class\":\"c0\",\"n\":2,\"top1\":50.0,\"wrongly_answered\":0}\n"
+        );
+    }
+
+    #[test]
+    fn the_ranges_of_probability_give_the_calibration_error() {
+        let tally = tally();
+        let gaps = tally.bins.iter().map(|bin| (f64::from(bin.right) - bin.score).abs());
+        let ece = gaps.sum::<f64>() / tally.n() as f64;
+        assert!((ece - tally.evaluation.summary().ece).abs() < 1e-9);
+        assert!((ece - (2.0 * (0.975 - 0.5) + 0.35) / 3.0).abs() < 1e-6);
+    }
+
+    #[test]
+    fn accuracies_are_percent_to_two_digits() {
+        let params = HeadParams {
+            kind: HeadKind::Tip,
+            logit_scale: 100.0,
+            alpha: 1.17,
+            beta: 5.5,
+            reference_shots: 16.0,
+            text_gain: 0.0,
+            row_gain: 0.0,
+        };
+        let summary = tally().summary(&params, 15.999);
+        assert_eq!((summary.n, summary.top1, summary.top5), (3, 33.33, 66.67));
+        assert_eq!(summary.shots, 16.0);
     }
 
     #[test]
@@ -230,11 +265,5 @@ mod tests {
         assert_eq!(serde_json::to_string(&summary).unwrap(), expected);
         summary.shots = 15.5;
         assert!(serde_json::to_string(&summary).unwrap().contains(r#""shots":15.5,"#));
-    }
-
-    #[test]
-    fn nothing_evaluated_is_no_division_by_zero() {
-        let tally = Tally::new(vec!["a".into()]);
-        assert_eq!((tally.top1(), tally.ece()), (0.0, 0.0));
     }
 }

@@ -1,0 +1,58 @@
+//! Evaluation on cached features, without an encoder.
+
+use std::path::Path;
+
+use anyhow::{Result, bail, ensure};
+
+use super::{Eval, Summary, Tally};
+use crate::asset::HeadKind;
+use crate::cli::Outcome;
+use crate::cli::shared::Shared;
+use crate::fit::features::{FeatureFile, evaluate};
+use crate::fit::search::Search;
+
+impl Eval {
+    /// Makes a head of the file's shots, as `build` does, and measures it on the file's test
+    /// features.
+    pub(super) fn features(
+        &self,
+        path: &Path,
+        shared: &Shared,
+    ) -> Result<(Tally, Summary, Outcome)> {
+        let kernels = shared.kernels()?;
+        let file = FeatureFile::open(path)?;
+        let shots = match (self.shots, file.shots()?.last()) {
+            (Some(shots), _) => shots,
+            (None, Some(&most)) => most,
+            (None, None) => bail!("{}: there are no shots (keys_*shot) in it", path.display()),
+        };
+        let keys = file.keys(shots)?;
+        let text = match &self.text {
+            Some(path) => file.text(path)?,
+            None => Vec::new(),
+        };
+        let found = text.iter().flatten().count();
+        if let Some(path) = &self.text
+            && found < file.classes.len()
+        {
+            eprintln!(
+                "{}: text for {found} of {} classes, the others have shots alone",
+                path.display(),
+                file.classes.len()
+            );
+        }
+        let kind: HeadKind = self.head.map_or(HeadKind::Tip, Into::into);
+        ensure!(
+            kind != HeadKind::ZeroShot || found > 0,
+            "--head zero-shot needs the text of the classes: give --text"
+        );
+        let built = file.build(&keys, &text, Search::LeaveOneOut, kernels, shared.threads())?;
+        let test = file.features(&self.part)?;
+        let measured = evaluate(&built, kind, &test, kernels)?;
+        let answers = measured.answers.iter().zip(&test.labels);
+        let answers = answers.map(|(&(answer, score), &truth)| (score, answer == truth));
+        let tally = Tally::of(file.classes.clone(), measured.evaluation, answers);
+        let summary = tally.summary(&measured.params, shots as f64);
+        Ok((tally, summary, Outcome::Done))
+    }
+}

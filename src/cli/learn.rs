@@ -1,0 +1,78 @@
+//! `tipcam learn`: a few photographs of a class, from now on recognised.
+
+use anyhow::{Result, ensure};
+use clap::Args;
+
+use super::classify::{Input, inputs};
+use super::edit::Target;
+use super::progress::Progress;
+use super::shared::Shared;
+use super::shots::{self, ShotEncoder};
+use super::{Outcome, complain};
+use crate::asset::Space;
+use crate::fit;
+use crate::pipeline::projector;
+
+/// Learn a class from a few photographs
+#[derive(Args)]
+#[command(after_help = "\
+Examples:
+  tipcam learn mug mug1.jpg mug2.jpg --asset mine.tipcam
+  tipcam learn \"my cat\" cat-photos/ --asset mine.tipcam
+
+The first time, FILE is made from the asset inside this program; afterwards it is changed in one
+step: a reader sees the old file or the new one. Photographs that look like one that is known already
+are learned with a warning: different views teach more. `tipcam forget` takes back.")]
+pub(super) struct Learn {
+    /// The class, new or known
+    class: String,
+
+    /// Photographs, folders or patterns
+    #[arg(required = true, value_name = "PATH")]
+    paths: Vec<String>,
+}
+
+impl Learn {
+    pub(super) fn run(self, shared: &Shared) -> Result<Outcome> {
+        let class = self.class.trim();
+        ensure!(!class.is_empty(), "the class has no name: tipcam learn CLASS PATH...");
+        let target = Target::open(shared)?;
+        let asset = target.file.asset()?;
+        let space = asset.cache.map_or(Space::Trunk, |cache| cache.space);
+        let mut encoder = ShotEncoder::new(&target.file, space, shared)?;
+        let mut outcome = Outcome::Done;
+        let mut shots = Vec::new();
+        let all: Vec<_> = inputs(&self.paths).collect();
+        let progress = Progress::new("encoding", all.len());
+        for input in all {
+            match input {
+                Ok(Input::File(path)) => match encoder.encode(&path, &progress)? {
+                    Some(feature) => shots.push((feature, shots::name(&path))),
+                    None => outcome = Outcome::Partly,
+                },
+                Ok(Input::Stdin) => {
+                    let error = anyhow::anyhow!("-: shots need names, give files");
+                    progress.suspend(|| complain(&error));
+                    outcome = Outcome::Partly;
+                }
+                Err(error) => {
+                    progress.suspend(|| complain(&error.into()));
+                    outcome = Outcome::Partly;
+                }
+            }
+        }
+        drop(progress);
+        ensure!(!shots.is_empty(), "nothing was learned: none of the photographs could be read");
+        let project = projector(&asset, shared.kernels()?)?;
+        let project = project.as_ref().map(|project| project as &fit::Project<'_>);
+        let change = fit::learn(&asset, class, &shots, project)?;
+        for duplicate in &change.duplicates {
+            eprintln!(
+                "Warning: {} looks like {} of {:?} (cosine {:.3}): another view would teach more",
+                duplicate.name, duplicate.other, duplicate.other_class, duplicate.cosine
+            );
+        }
+        target.write(&asset, &change, shared)?;
+        Ok(outcome)
+    }
+}
