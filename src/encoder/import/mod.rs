@@ -23,6 +23,8 @@ mod report;
 mod rewrite;
 mod rounding;
 mod steps;
+#[cfg(test)]
+mod tests;
 mod write;
 
 use std::sync::atomic::{AtomicUsize, Ordering};

@@ -1,12 +1,18 @@
 //! How each value of the graph becomes u8 codes: a step and a zero point for every channel.
 //!
-//! Channels get steps of their own, at no cost when the encoder runs: the step of an output channel
-//! is part of its requantization, and the step of an input channel is folded into the weights that
-//! read it. Only a residual needs the steps of both sides in one ratio for all channels, so values
-//! that are added to each other share one profile.
+//! Where bounds end the range (ReLU6), all channels share one step: a photograph with more in some
+//! channel than the calibration's is then not cut off, which would cost far more than fine steps
+//! gain. Without bounds (the narrow ends of the blocks) channels get steps of their own, at no cost
+//! when the encoder runs: the step of an output channel is part of its requantization, and the step
+//! of an input channel is folded into the weights that read it. Only a residual needs the steps of
+//! both sides in one ratio for all channels, so values that are added to each other share a profile.
 
 use super::calibrate::Observed;
 use super::ir::{Net, Op};
+
+/// Least step of a channel, as a share of the widest channel's: room for what calibration did not
+/// see.
+const LEAST_SHARE: f64 = 0.3;
 
 /// What codes stand for: `real = step * (code - zero)`, one of each for every channel.
 #[derive(Clone, Debug)]
@@ -23,21 +29,26 @@ pub(super) fn choose(net: &Net, observed: &[Observed]) -> Vec<Steps> {
         observed.iter().enumerate().map(|(layer, o)| range(net, layer, o)).collect();
     let groups = groups(net);
     for (layer, own) in ranges.iter().enumerate() {
-        // Width of each channel over all values of the group.
-        let members = (0..ranges.len()).filter(|other| groups[*other] == groups[layer]);
-        let mut profile = vec![0.0f64; own.len()];
-        for other in members {
-            let greatest = widths(&ranges[other]).fold(0.0, f64::max).max(f64::MIN_POSITIVE);
-            for (p, width) in profile.iter_mut().zip(widths(&ranges[other])) {
+        // The widest of each channel over all values of the group.
+        let members: Vec<usize> =
+            (0..ranges.len()).filter(|other| groups[*other] == groups[layer]).collect();
+        let bounded = members.iter().any(|member| is_bounded(net, *member));
+        let least = if bounded { 1.0 } else { LEAST_SHARE };
+        let mut profile = vec![least; own.len()];
+        for member in members {
+            let greatest = widths(&ranges[member]).fold(f64::MIN_POSITIVE, f64::max);
+            for (p, width) in profile.iter_mut().zip(widths(&ranges[member])) {
                 *p = p.max(width / greatest);
             }
         }
-        // A channel that never changes gets the widest channel's step, whatever else it may do.
-        profile.iter_mut().for_each(|p| *p = if *p > 0.0 { *p } else { 1.0 });
         let unit = widths(own).zip(&profile).map(|(width, p)| width / p).fold(0.0, f64::max);
         let unit = if unit > 0.0 { unit / 255.0 } else { 1.0 };
         let step: Vec<f64> = profile.iter().map(|p| p * unit).collect();
-        let zero = own.iter().zip(&step).map(|((lo, _), step)| (-lo / step).round() as u8);
+        let share = spare_below(net, layer);
+        let zero = own.iter().zip(&step).map(|((lo, hi), step)| {
+            let spare = (255.0 - (hi - lo) / step).max(0.0);
+            (share * spare - lo / step).round() as u8
+        });
         steps.push(Steps { zero: zero.collect(), step });
     }
     steps
@@ -45,6 +56,21 @@ pub(super) fn choose(net: &Net, observed: &[Observed]) -> Vec<Steps> {
 
 fn widths(ranges: &[(f64, f64)]) -> impl Iterator<Item = f64> + '_ {
     ranges.iter().map(|(lo, hi)| hi - lo)
+}
+
+/// Whether a bound ends a layer's results on one side or both.
+fn is_bounded(net: &Net, layer: usize) -> bool {
+    matches!(&net.nodes[layer].op, Op::Conv(conv) if conv.lo.is_finite() || conv.hi.is_finite())
+}
+
+/// Which share of the codes that a channel does not need lies below its range: none where a bound
+/// ends it, half where nothing does.
+fn spare_below(net: &Net, layer: usize) -> f64 {
+    match &net.nodes[layer].op {
+        Op::Conv(conv) if conv.lo.is_finite() => 0.0,
+        Op::Conv(conv) if conv.hi.is_finite() => 1.0,
+        _ => 0.5,
+    }
 }
 
 /// Each channel's range, with zero in it, and no wider than the layer's bounds.

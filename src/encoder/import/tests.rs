@@ -1,0 +1,170 @@
+//! The whole way on a small network that `tests/reference/tiny_encoder.py` wrote: ONNX in, features
+//! beside ONNX Runtime's out.
+
+use safetensors::SafeTensors;
+use sha2::{Digest, Sha256};
+
+use super::{ImportError, Imported, Options, import};
+use crate::asset::encoder::LayerKind;
+use crate::asset::{AssetFile, Preprocess, ResizeMode};
+use crate::encoder::{Embedding, Encoder, EncoderError};
+use crate::kernels;
+
+const TINY: &[u8] = include_bytes!("../../../tests/golden/tiny_encoder.onnx");
+const GOLDEN: &[u8] = include_bytes!("../../../tests/golden/tiny_encoder.safetensors");
+const SIZE: usize = 32;
+const DIM: usize = 48;
+
+/// What every processor must make of the network and its pictures.
+const ENCODER_ID: &str = "845b91ff34c6302f5170c140792ea8cd51c3aa017f30b19ef9351c29d2e3d2ac";
+const FEATURES: &str = "2d8e959fa7222c720fdc4f74696bd730bfc32a98016918dc409ef029f7370976";
+
+fn options() -> Options {
+    Options {
+        preprocess: Preprocess {
+            size: SIZE as u32,
+            mode: ResizeMode::Squash,
+            mean: [127.0; 3],
+            std: [128.0; 3],
+        },
+        projection: None,
+        vocabulary: None,
+        min_cosine: 0.99,
+    }
+}
+
+fn pictures() -> Vec<u8> {
+    let file = SafeTensors::deserialize(GOLDEN).unwrap();
+    file.tensor("pixels").unwrap().data().to_vec()
+}
+
+fn tiny() -> Imported {
+    import(TINY, &pictures(), &options(), &|_| ()).unwrap()
+}
+
+fn file(imported: &Imported) -> AssetFile {
+    AssetFile::try_from(imported.builder().to_bytes().unwrap()).unwrap()
+}
+
+/// Features of all pictures, one after the other.
+fn features(file: &AssetFile, kernels: &'static kernels::Kernels, threads: usize) -> Vec<f32> {
+    let mut encoder = Encoder::new(file.clone(), kernels, threads).unwrap();
+    let mut embedding = Embedding::default();
+    let pictures = pictures();
+    let each = pictures.chunks_exact(SIZE * SIZE * 3).flat_map(|picture| {
+        encoder.encode(picture, &mut embedding).unwrap();
+        embedding.trunk.clone()
+    });
+    each.collect()
+}
+
+#[test]
+fn features_are_near_those_of_onnx_runtime() {
+    let imported = tiny();
+    let golden = SafeTensors::deserialize(GOLDEN).unwrap();
+    let golden = golden.tensor("trunk").unwrap();
+    let theirs: Vec<f32> = golden
+        .data()
+        .chunks_exact(4)
+        .map(|b| f32::from_le_bytes([b[0], b[1], b[2], b[3]]))
+        .collect();
+    let ours = features(&file(&imported), kernels::best(), 1);
+    assert_eq!(ours.len(), theirs.len());
+    let cosines = ours.chunks_exact(DIM).zip(theirs.chunks_exact(DIM)).map(|(a, b)| {
+        let dot = |a: &[f32], b: &[f32]| a.iter().zip(b).map(|(a, b)| a * b).sum::<f32>();
+        dot(a, b) / (dot(a, a) * dot(b, b)).sqrt()
+    });
+    let least = cosines.fold(1.0, f32::min);
+    assert!(least > 0.998, "least cosine {least}");
+    assert!((imported.report.least - f64::from(least)).abs() < 1e-3, "the report agrees");
+}
+
+#[test]
+fn every_operator_becomes_part_of_a_convolution() {
+    use LayerKind::{Conv, Depthwise, PooledConv};
+    let report = tiny().report;
+    let kinds: Vec<LayerKind> = report.layers.iter().map(|layer| layer.info.kind).collect();
+    assert_eq!(kinds, [Conv, Depthwise, Conv, Conv, Depthwise, Conv, PooledConv]);
+    let shapes: Vec<[usize; 3]> = report.layers.iter().map(|layer| layer.info.shape).collect();
+    assert_eq!(shapes[0], [16, 16, 8]);
+    assert_eq!(shapes[6], [8, 8, DIM]);
+    assert_eq!(report.layers[0].info.macs, 16 * 16 * 8 * 27);
+    assert!(report.layers.iter().all(|layer| layer.cosine > 0.99), "{report:#?}");
+}
+
+#[test]
+fn an_import_gives_the_same_bytes_on_every_processor_and_thread_count() {
+    let id = tiny().builder().encoder_id();
+    for threads in [1, 3] {
+        let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
+        assert_eq!(pool.install(tiny).builder().encoder_id(), id, "{threads} threads");
+    }
+    assert_eq!(format!("{id:#}"), ENCODER_ID, "on {}", std::env::consts::ARCH);
+}
+
+#[test]
+fn features_have_the_same_bits_for_every_kernel_and_thread_count() {
+    let file = file(&tiny());
+    for kernels in kernels::available() {
+        for threads in 1..=4 {
+            let mut hash = Sha256::new();
+            for value in features(&file, kernels, threads) {
+                hash.update(value.to_bits().to_le_bytes());
+            }
+            let hash: String = hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect();
+            assert_eq!(hash, FEATURES, "{} kernels, {threads} threads", kernels.name());
+        }
+    }
+}
+
+#[test]
+fn an_operator_that_has_no_place_is_named() {
+    let foreign = include_bytes!("../../../tests/golden/foreign.onnx");
+    let error = import(foreign, &pictures(), &options(), &|_| ()).unwrap_err();
+    assert!(matches!(&error, ImportError::Unsupported { node, .. } if node == "gate"), "{error}");
+    assert!(error.to_string().contains("Sigmoid"), "{error}");
+}
+
+#[test]
+fn what_is_no_network_or_no_picture_is_refused() {
+    let none = |_| ();
+    let error = import(b"not ONNX", &pictures(), &options(), &none).unwrap_err();
+    assert!(matches!(error, ImportError::Onnx { .. }), "{error}");
+    for pictures in [&[][..], &[0; 100]] {
+        let error = import(TINY, pictures, &options(), &none).unwrap_err();
+        assert!(matches!(error, ImportError::Pictures { size: SIZE, .. }), "{error}");
+    }
+    let picky = Options { min_cosine: 1.0, ..options() };
+    let error = import(TINY, &pictures(), &picky, &none).unwrap_err();
+    assert!(matches!(error, ImportError::Cosine { wanted: 1.0, .. }), "{error}");
+}
+
+#[test]
+fn an_encoder_refuses_other_pictures_and_thread_counts() {
+    let file = file(&tiny());
+    for threads in [0, 1000] {
+        let error = Encoder::new(file.clone(), kernels::best(), threads).err();
+        assert!(matches!(error, Some(EncoderError::Threads(n)) if n == threads));
+    }
+    let mut encoder = Encoder::new(file, kernels::best(), 1).unwrap();
+    let error = encoder.encode(&[0; 7], &mut Embedding::default()).unwrap_err();
+    assert!(matches!(error, EncoderError::Pixels { found: 7, .. }), "{error}");
+    assert_eq!((encoder.trunk_dim(), encoder.projected_dim()), (DIM, 0));
+}
+
+#[test]
+fn a_damaged_table_of_layers_is_refused() {
+    use crate::asset::Tag;
+    let good = tiny();
+    for word in 0..good.sections[1].1.len() / 4 {
+        let mut damaged = good.clone();
+        damaged.sections[1].1[4 * word..][..4].copy_from_slice(&0x7fff_fff0u32.to_le_bytes());
+        assert_eq!(damaged.sections[1].0, Tag::LAYERS);
+        // Whatever the number means: an error, or an encoder that still runs within its memory.
+        let file = file(&damaged);
+        if let Ok(mut encoder) = Encoder::new(file, kernels::best(), 1) {
+            let picture = &pictures()[..SIZE * SIZE * 3];
+            let _ = encoder.encode(picture, &mut Embedding::default());
+        }
+    }
+}

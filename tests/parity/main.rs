@@ -1,0 +1,3 @@
+//! Our numbers beside the reference's.
+
+mod encoder;
