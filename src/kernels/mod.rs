@@ -1,7 +1,7 @@
 //! The inner loops: integer matrix products, depthwise convolutions and the cache's affinity.
 //!
-//! [`scalar`] is the specification. Every other file holds the same functions for one instruction
-//! set and gives the same bits for every input: integer sums are exact in any order (and wrap alike
+//! [`scalar`] is the specification. Every instruction set has the same functions in a file or folder of
+//! its own and gives the same bits for every input: integer sums are exact in any order (and wrap alike
 //! if they ever overflow), float steps have one order with a fused multiply-add where the
 //! specification has one, and float sums run over [`LANES`] strided lanes and then a fixed tree.
 //!
