@@ -28,3 +28,6 @@ pub use leave_one_out::Unknown;
 /// Maps a unit-norm trunk feature into the space of the text, as the encoder does it: with both
 /// centred and of unit norm.
 pub type Project<'p> = dyn Fn(&[f32]) -> Vec<f32> + Sync + 'p;
+
+#[cfg(test)]
+mod tests;

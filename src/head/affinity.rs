@@ -4,9 +4,10 @@ use crate::math;
 
 /// A feature centred and coded for comparison with a cache's keys.
 pub struct CodedQuery<'a> {
-    codes: &'a [i8],
-    scale: f32,
-    base: f32,
+    pub(super) codes: &'a [i8],
+    pub(super) scale: f32,
+    /// Feature · mean.
+    pub(super) base: f32,
 }
 
 impl<'a> CodedQuery<'a> {
@@ -16,8 +17,9 @@ impl<'a> CodedQuery<'a> {
         cache.dim.next_multiple_of(4)
     }
 
-    /// Codes `feature - mean` with one scale into `codes`, which is [`codes_len`](Self::codes_len)
-    /// long; `feature` has the keys' dimensions.
+    /// Codes r = `feature - mean` into `codes`, which is [`codes_len`](Self::codes_len) long, in steps
+    /// of max|r| / 127 and with the scale that brings the codes closest to r, as keys are coded.
+    /// `feature` has the keys' dimensions.
     pub fn new(
         kernels: &Kernels,
         cache: &Cache<'_>,
@@ -25,12 +27,17 @@ impl<'a> CodedQuery<'a> {
         codes: &'a mut [i8],
     ) -> CodedQuery<'a> {
         let centred = || feature.iter().zip(cache.mean).map(|(q, mean)| q - mean);
-        let scale = centred().fold(0.0f32, |max, value| max.max(value.abs())) / 127.0;
-        let per_unit = if scale > 0.0 { 1.0 / scale } else { 0.0 };
+        let largest = centred().fold(0.0f32, |max, value| max.max(value.abs()));
+        let per_step = if largest > 0.0 { 127.0 / largest } else { 0.0 };
         codes.fill(0);
+        let (mut products, mut squares) = (0.0, 0.0);
         for (code, value) in codes.iter_mut().zip(centred()) {
-            *code = math::round_even(value * per_unit).clamp(-127.0, 127.0) as i8;
+            let rounded = math::round_even(value * per_step).clamp(-127.0, 127.0);
+            *code = rounded as i8;
+            products += rounded * value;
+            squares += rounded * rounded;
         }
+        let scale = if squares > 0.0 { products / squares } else { 0.0 };
         CodedQuery { codes, scale, base: kernels.dot_f32(feature, cache.mean) }
     }
 }

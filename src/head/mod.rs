@@ -251,3 +251,6 @@ impl Mean {
         if self.count == 0 { 0.0 } else { self.sum / self.count as f32 }
     }
 }
+
+#[cfg(all(test, feature = "fit"))]
+mod tests;
