@@ -1,9 +1,9 @@
 //! The inner loops: integer matrix products, depthwise convolutions and the cache's affinity.
 //!
-//! [`scalar`] is the specification. Every instruction set has the same functions in a file or folder of
-//! its own and gives the same bits for every input: integer sums are exact in any order (and wrap alike
-//! if they ever overflow), float steps have one order with a fused multiply-add where the
-//! specification has one, and float sums run over [`LANES`] strided lanes and then a fixed tree.
+//! `scalar.rs` is the specification. Every instruction set has the same functions in a file or
+//! folder of its own and gives the same bits for every input: integer sums are exact in any order
+//! (and wrap alike if they ever overflow), float steps have one order with a fused multiply-add where
+//! the specification has one, and float sums run over [`LANES`] strided lanes and then a fixed tree.
 //!
 //! An instruction set is a table of functions, [`Kernels`]. One can be had only from [`Isa::kernels`],
 //! [`best`] and [`available`], which ask the processor first; its methods check every size before
