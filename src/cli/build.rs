@@ -6,12 +6,12 @@ use anyhow::{Context, Result, bail};
 use clap::Args;
 use serde::Serialize;
 
-use super::Outcome;
 use super::dataset::{self, ClassPhotos};
 use super::progress::Progress;
 use super::shared::{Format, Shared};
 use super::shots::ShotEncoder;
 use super::table::Table;
+use super::{Outcome, note};
 use crate::asset::{Asset, AssetFile, Builder, Metrics, Provenance, Space, Tag};
 use crate::fit::search::Search;
 use crate::fit::{self, Built, ClassSpec, Recipe, Shot};
@@ -226,7 +226,7 @@ fn encode(classes: &[ClassPhotos], encoder: &mut ShotEncoder) -> Result<(Vec<Sho
         }
         if shots.len() == before {
             progress.suspend(|| {
-                eprintln!("class {:?}: no photographs, known by its name alone", photos.label);
+                note(&format!("class {:?}: no photographs, known by its name alone", photos.label));
             });
         }
     }

@@ -7,10 +7,10 @@ use anyhow::{Context, Result, ensure};
 use clap::{Args, Subcommand, ValueEnum};
 use serde_json::json;
 
-use super::Outcome;
 use super::progress::Progress;
 use super::shared::{Format, Shared};
 use super::table::Table;
+use super::{Outcome, note};
 use crate::asset::limits::MAX_INPUT_SIZE;
 use crate::asset::{Preprocess, ResizeMode};
 use crate::encoder::import::{self, Imported, MIN_COSINE, Options, ProjectionFile};
@@ -159,7 +159,7 @@ impl Import {
             preprocessor.run(frame, &mut pictures[start..]);
         };
         let Some(calibrate) = &self.calibrate else {
-            eprintln!("calibrating with a few bundled photographs: --calibrate DIR is better");
+            note("calibrating with a few bundled photographs: --calibrate DIR is better");
             let mut demo = frame::open("demo", SourceOptions::default())?;
             while demo.next(&mut frame)?.is_some() {
                 add(&frame);

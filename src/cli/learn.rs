@@ -8,7 +8,7 @@ use super::edit::Target;
 use super::progress::Progress;
 use super::shared::Shared;
 use super::shots::{self, ShotEncoder};
-use super::{Outcome, complain};
+use super::{Outcome, complain, note};
 use crate::asset::Space;
 use crate::fit;
 use crate::pipeline::projector;
@@ -67,10 +67,10 @@ impl Learn {
         let project = project.as_ref().map(|project| project as &fit::Project<'_>);
         let change = fit::learn(&asset, class, &shots, project)?;
         for duplicate in &change.duplicates {
-            eprintln!(
+            note(&format!(
                 "Warning: {} looks like {} of {:?} (cosine {:.3}): another view would teach more",
                 duplicate.name, duplicate.other, duplicate.other_class, duplicate.cosine
-            );
+            ));
         }
         target.write(&asset, &change, shared)?;
         Ok(outcome)

@@ -8,6 +8,7 @@ mod dataset;
 mod doctor;
 mod edit;
 mod embed;
+#[cfg(feature = "import")]
 mod encoder;
 mod eval;
 mod forget;
@@ -55,6 +56,7 @@ enum Command {
     Build(build::Build),
     Eval(eval::Eval),
     Embed(embed::Embed),
+    #[cfg(feature = "import")]
     Encoder(encoder::Encoder),
     Inspect(inspect::Inspect),
     Doctor(doctor::Doctor),
@@ -80,6 +82,7 @@ pub fn main() -> ExitCode {
         Command::Build(command) => command.run(&shared),
         Command::Eval(command) => command.run(&shared),
         Command::Embed(command) => command.run(&shared),
+        #[cfg(feature = "import")]
         Command::Encoder(command) => command.run(&shared),
         Command::Inspect(command) => command.run(&shared),
         Command::Doctor(command) => command.run(&shared),
@@ -107,7 +110,12 @@ fn complain(error: &anyhow::Error) {
             text = format!("{text}: {cause}");
         }
     }
-    eprintln!("Error: {}", table::printable(&text));
+    note(&format!("Error: {text}"));
+}
+
+/// Says something on stderr. Where nobody can hear it, that is no reason to stop.
+fn note(text: &str) {
+    let _ = writeln!(io::stderr(), "{}", table::printable(text));
 }
 
 /// Writes to stdout; unlike `print!` it reports a full disk or a closed pipe.

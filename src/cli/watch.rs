@@ -12,7 +12,7 @@ use clap::{Args, ValueEnum};
 
 use super::answer::{About, AboutFrame, Writer};
 use super::shared::{Format, Shared};
-use super::{Outcome, complain};
+use super::{Outcome, complain, note};
 use crate::decide::{Rules, Stabilizer};
 use crate::frame::{self, Frame, Source, SourceOptions, source};
 use crate::pipeline::{Answer, Classifier, MAX_TOP, PipelineError};
@@ -277,10 +277,10 @@ fn summary(account: &Account) {
             0 => String::new(),
             n => format!(", {n} could not be read"),
         };
-        eprintln!(
+        note(&format!(
             "{} frames: {} answered, {} dropped{unreadable}",
             account.captured, account.reported, account.dropped
-        );
+        ));
     }
 }
 

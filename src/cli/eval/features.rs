@@ -6,8 +6,8 @@ use anyhow::{Result, bail, ensure};
 
 use super::{Eval, Summary, Tally};
 use crate::asset::HeadKind;
-use crate::cli::Outcome;
 use crate::cli::shared::Shared;
+use crate::cli::{Outcome, note};
 use crate::fit::features::{FeatureFile, evaluate};
 use crate::fit::search::Search;
 
@@ -35,11 +35,11 @@ impl Eval {
         if let Some(path) = &self.text
             && found < file.classes.len()
         {
-            eprintln!(
+            note(&format!(
                 "{}: text for {found} of {} classes, the others have shots alone",
                 path.display(),
                 file.classes.len()
-            );
+            ));
         }
         let kind: HeadKind = self.head.map_or(HeadKind::Tip, Into::into);
         ensure!(
