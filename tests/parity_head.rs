@@ -1,4 +1,5 @@
 //! The head against PyTorch: `tests/reference/head.py` wrote the golden files.
+#![cfg(feature = "fit")]
 
 use std::path::{Path, PathBuf};
 
@@ -220,7 +221,7 @@ impl Real {
     fn int8_matches(&self) {
         let accuracies: serde_json::Value =
             serde_json::from_str(&self.golden.text("accuracy")).unwrap();
-        let mut check = |name: String, built: &Built, kind: HeadKind| {
+        let check = |name: String, built: &Built, kind: HeadKind| {
             let measured = evaluate(built, kind, &self.test, kernels::best()).unwrap();
             let expected = self.golden.answers(&format!("top1.{name}"));
             let pairs = measured.answers.iter().zip(&expected);
