@@ -405,7 +405,7 @@ fn a_failed_write_leaves_the_old_asset_and_nothing_else() {
     let output = Command::new("bash").args(["-c", &limited]).output().unwrap();
     let err = String::from_utf8(output.stderr).unwrap();
     assert_eq!(output.status.code(), Some(1), "{err}");
-    assert!(err.contains("own.tipcam: not written, the old file is untouched"), "{err}");
+    assert!(err.contains("own.tipcam: not written, nothing was changed"), "{err}");
     assert!(fs::read(&asset).unwrap() == before);
     let mut names: Vec<_> =
         fs::read_dir(&folder).unwrap().map(|entry| entry.unwrap().file_name()).collect();
@@ -606,6 +606,37 @@ fn a_file_that_is_no_network_cannot_be_imported() {
         .fails_with(&["model.onnx"]);
     tipcam(&["encoder", "import", "/nowhere.onnx", "-o", &out]).fails_with(&["/nowhere.onnx"]);
     assert!(!Path::new(&out).exists());
+}
+
+#[cfg(feature = "import")]
+#[test]
+fn a_network_is_imported_and_an_asset_built_on_it() {
+    const GOLDEN: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/golden");
+    let folder = folder();
+    let photos = dataset(&folder);
+    let (encoder, asset) = (path(&folder, "encoder.tipcam"), path(&folder, "tiny.tipcam"));
+    let import = |model: &str, calibrate: &[&str]| {
+        let model = format!("{GOLDEN}/{model}");
+        let args = ["encoder", "import", &model, "-o", &encoder, "--size", "32", "--mean", "127"];
+        tipcam(&[&args[..], &["--std", "128", "--min-cosine", "0.9"], calibrate].concat())
+    };
+    import("foreign.onnx", &["--calibrate", DEMO]).fails_with(&["foreign.onnx", "node"]);
+    assert!(!Path::new(&encoder).exists());
+    let without = import("tiny_encoder.onnx", &[]).succeeds();
+    assert!(without.err.contains("--calibrate DIR is better"), "{}", without.err);
+    let with = import("tiny_encoder.onnx", &["--calibrate", DEMO]).succeeds();
+    assert!(with.out.contains("cosine to the float network"), "{}", with.out);
+
+    // an encoder alone gives features and is the ground of an asset, but answers nothing
+    let features = path(&folder, "f.npy");
+    tipcam(&["embed", DEMO, "-o", &features, "--asset", &encoder]).succeeds();
+    tipcam(&["classify", &demo("pizza_2"), "--asset", &encoder])
+        .fails_with(&["encoder.tipcam", "HEAD"]);
+    tipcam(&["build", "--encoder", &encoder, "--shots", &photos, "-o", &asset]).succeeds();
+    let done = tipcam(&["classify", &demo("pizza_2"), "--asset", &asset]).succeeds();
+    let nearest = &done.json()[0]["nearest"][0];
+    assert_eq!(nearest["label"], "things", "its own shot is the nearest");
+    assert!(nearest["cosine"].as_f64().unwrap() > 0.99);
 }
 
 #[test]
