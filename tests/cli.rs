@@ -9,10 +9,10 @@ use std::process::{Child, Command, Stdio};
 use std::sync::OnceLock;
 use std::time::{Duration, Instant};
 
+use assert_cmd::cargo::CommandCargoExt;
 use serde_json::Value;
 use tempfile::TempDir;
 
-const PROGRAM: &str = env!("CARGO_BIN_EXE_tipcam");
 const DEMO: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/models/demo");
 
 /// What a finished program left behind.
@@ -46,12 +46,17 @@ impl Done {
     }
 }
 
+/// The program, under the emulator that cargo runs the tests with if there is one.
+fn program() -> Command {
+    Command::cargo_bin("tipcam").unwrap()
+}
+
 fn tipcam<S: AsRef<std::ffi::OsStr>>(args: &[S]) -> Done {
     tipcam_reading(args, b"")
 }
 
 fn tipcam_reading<S: AsRef<std::ffi::OsStr>>(args: &[S], input: &[u8]) -> Done {
-    let mut command = assert_cmd::Command::new(PROGRAM);
+    let mut command = assert_cmd::Command::from_std(program());
     let output =
         command.args(args).write_stdin(input).timeout(Duration::from_secs(600)).output().unwrap();
     Done {
@@ -280,7 +285,7 @@ fn a_full_disk_under_the_output_is_an_error() {
     needs_asset!();
     for args in [&["classify", &demo("pizza_2")][..], &["watch", "demo"], &["inspect"]] {
         let full = fs::OpenOptions::new().write(true).open("/dev/full").unwrap();
-        let output = Command::new(PROGRAM).args(args).stdout(full).output().unwrap();
+        let output = program().args(args).stdout(full).output().unwrap();
         assert_eq!(output.status.code(), Some(1), "{args:?}");
         let err = String::from_utf8(output.stderr).unwrap();
         assert!(err.contains("No space left"), "{args:?}: {err}");
@@ -398,11 +403,14 @@ fn a_failed_write_leaves_the_old_asset_and_nothing_else() {
     let asset = own_asset(&folder);
     let before = fs::read(&asset).unwrap();
     // a limit on the size of files stands for a full disk
-    let limited = format!(
-        "trap '' XFSZ; ulimit -f 1000; exec {PROGRAM} learn toy {} --asset {asset}",
-        demo("pizza_2")
-    );
-    let output = Command::new("bash").args(["-c", &limited]).output().unwrap();
+    let program = program();
+    let output = Command::new("bash")
+        .args(["-c", "trap '' XFSZ; ulimit -f 1000; exec \"$@\"", "bash"])
+        .arg(program.get_program())
+        .args(program.get_args())
+        .args(["learn", "toy", &demo("pizza_2"), "--asset", &asset])
+        .output()
+        .unwrap();
     let err = String::from_utf8(output.stderr).unwrap();
     assert_eq!(output.status.code(), Some(1), "{err}");
     assert!(err.contains("own.tipcam: not written, nothing was changed"), "{err}");
@@ -656,7 +664,7 @@ struct Running(Child);
 
 impl Running {
     fn start(args: &[&str]) -> Self {
-        let mut command = Command::new(PROGRAM);
+        let mut command = program();
         command.args(args).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
         Self(command.spawn().unwrap())
     }
