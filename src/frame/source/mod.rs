@@ -158,7 +158,7 @@ fn sniff(bytes: &mut Input) -> Result<Format, FrameError> {
             return Err(FrameError::Option {
                 name: bytes.name().into(),
                 reason: "the first bytes do not tell what it is".into(),
-                remedy: "give --format: y4m, mjpeg, or rgb24, yuv420p or yuyv with --size WxH",
+                remedy: "give --input-format: y4m, mjpeg, or rgb24, yuv420p or yuyv with --size WxH",
             });
         }
     })

@@ -136,6 +136,6 @@ fn unknown_bytes_ask_for_the_format() {
         let path = folder.path().join(name);
         open(path.to_str().unwrap(), SourceOptions::default()).err().unwrap().to_string()
     };
-    assert!(error("a.bin").contains("--format"), "{}", error("a.bin"));
+    assert!(error("a.bin").contains("--input-format"), "{}", error("a.bin"));
     assert!(error("none").contains("no bytes"), "{}", error("none"));
 }
