@@ -22,5 +22,5 @@ export RUSTFLAGS="-C target-feature=+crt-static"
 export CARGO_TARGET_DIR=${CARGO_TARGET_DIR:-target}/dist-$kind
 cargo device --locked --target "$target"
 mkdir -p target/dist
-cp "$CARGO_TARGET_DIR/$target/release/tipcam" "target/dist/tipcam-$kind"
+cp "$CARGO_TARGET_DIR/$target/dist/tipcam" "target/dist/tipcam-$kind"
 ls -l "target/dist/tipcam-$kind"

@@ -25,7 +25,7 @@ pub(super) struct Shared {
     threads: Option<u16>,
 
     /// Instruction set of the inner loops; all give the same answers
-    #[arg(long, global = true, value_enum, default_value_t = Kernel::Auto)]
+    #[arg(long, global = true, value_enum, env = kernels::FORCE, default_value_t = Kernel::Auto)]
     kernel: Kernel,
 }
 

@@ -30,6 +30,9 @@ use core::ops::Range;
 /// Lanes of a float sum, and the output channels (or keys) of a weight panel.
 pub const LANES: usize = 16;
 
+/// Environment variable with the name of the instruction set to use instead of the best one.
+pub const FORCE: &str = "TIPCAM_KERNEL";
+
 /// Largest side of a depthwise kernel.
 pub const MAX_SIDE: usize = 7;
 
@@ -92,7 +95,16 @@ impl Isa {
 }
 
 /// The best kernels that the processor has; the scalar ones in a build without `std`.
+///
+/// The environment variable [`FORCE`] names others, for tests and comparisons; a name that the
+/// processor lacks changes nothing here (the command line refuses it).
 pub fn best() -> &'static Kernels {
+    #[cfg(feature = "std")]
+    if let Some(forced) =
+        std::env::var(FORCE).ok().and_then(|name| Isa::parse(&name)).and_then(Isa::kernels)
+    {
+        return forced;
+    }
     available().last().unwrap_or(&scalar::KERNELS)
 }
 
