@@ -1,6 +1,6 @@
 //! Whether a probability can be believed.
 
-use crate::head::probabilities;
+use crate::head::{best, probabilities};
 
 /// Bins of the expected calibration error.
 pub const BINS: usize = 15;
@@ -34,19 +34,34 @@ pub struct Fit {
 
 /// The temperature with the smallest mean negative log-likelihood, on a grid of eighths of an octave
 /// from 1/16 to 4096; 1 without any logits. `logits` is `[labels.len()][classes]`.
+///
+/// A few shots that all come out right do not prove that nothing ever goes wrong: as in Platt's
+/// scaling (1999) the true class is only expected with probability `(n + 1) / (n + 2)` after n shots,
+/// and the others share the rest. Otherwise the temperature would fall without end.
 #[must_use]
 pub fn temperature(logits: &[f32], labels: &[usize], classes: usize) -> Fit {
     if labels.is_empty() {
         return Fit { temperature: 1.0, loss: 0.0 };
     }
+    let doubt = match classes {
+        0 | 1 => 0.0,
+        _ => 1.0 / (labels.len() as f64 + 2.0),
+    };
     let value = |eighths: i32| (eighths as f32 / 8.0).exp2();
     let loss = |eighths: i32| {
-        let mut p = vec![0.0; classes];
+        let (temperature, mut p) = (value(eighths), vec![0.0; classes]);
         let rows = logits.chunks_exact(classes.max(1)).zip(labels);
         let losses = rows.map(|(row, &label)| {
-            probabilities(row, value(eighths), &mut p);
-            // A probability that underflowed still has a price.
-            -f64::from(p[label].max(f32::MIN_POSITIVE)).ln()
+            probabilities(row, temperature, &mut p);
+            // ln of the softmax's denominator by its largest term, which cannot underflow.
+            let Some(top) = best(row) else { return 0.0 };
+            let scaled = |logit: f32| f64::from(logit) / f64::from(temperature);
+            let denominator = scaled(row[top]) - f64::from(p[top]).ln();
+            let others: f64 =
+                row.iter().map(|&logit| scaled(logit)).sum::<f64>() - scaled(row[label]);
+            let expected =
+                (1.0 - doubt) * scaled(row[label]) + doubt * others / (classes.max(2) - 1) as f64;
+            denominator - expected
         });
         losses.sum::<f64>() / labels.len() as f64
     };
@@ -103,6 +118,16 @@ mod tests {
         }
         assert!((temperature(&logits, &labels, 2).temperature / 4.0).log2().abs() < 0.1);
         assert_eq!(temperature(&[], &[], 2).temperature, 1.0);
+    }
+
+    #[test]
+    fn shots_that_all_come_out_right_leave_some_doubt() {
+        // 48 shots of 3 classes, each right by a gap of 40: sure to 49/50, not to 1.
+        let logits: Vec<f32> = [40.0, 0.0, 0.0].repeat(48);
+        let temperature = temperature(&logits, &[0; 48], 3).temperature;
+        let mut p = [0.0; 3];
+        probabilities(&logits[..3], temperature, &mut p);
+        assert!((p[0] - 0.98).abs() < 0.01, "{p:?} at {temperature}");
     }
 
     #[test]

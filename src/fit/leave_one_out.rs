@@ -15,6 +15,9 @@ const MAX_COSINES: usize = 1 << 26;
 
 /// The share of held-out shots that a threshold for "unknown" may refuse.
 const REFUSED: f64 = 0.02;
+/// What is more probable than not is never refused for its probability: few and easy shots would
+/// otherwise ask for certainty.
+const MAX_SCORE: f32 = 0.5;
 
 /// What a leave-one-out run needs. Shot i is key i of the cache.
 pub(super) struct Shots<'a> {
@@ -350,7 +353,7 @@ impl Answers {
             score(&row)
         });
         let foreign: Vec<f32> = foreign.collect();
-        let threshold = quantile(scores.clone(), REFUSED, 0.0);
+        let threshold = quantile(scores.clone(), REFUSED, 0.0).min(MAX_SCORE);
         let cosine = quantile(self.nearest.clone(), REFUSED, -1.0);
         let passed = |scores: &[f32], cosines: &[f32]| {
             let passes = |(&s, &c): (&f32, &f32)| s >= threshold && c >= cosine;
