@@ -1,22 +1,22 @@
-//! ONNX → tract's decluttered graph → our [`Net`], operator by operator.
+//! ONNX → tract's typed graph → our [`Net`], operator by operator.
 
 use std::collections::HashMap;
 use std::io::Cursor;
 
 use tract_onnx::prelude::*;
 use tract_onnx::tract_core::internal::{AxisOp, TypedFact, TypedModel, TypedNode};
+use tract_onnx::tract_core::ops::array::{Pad, PadMode};
 use tract_onnx::tract_core::ops::binary::TypedBinOp;
 use tract_onnx::tract_core::ops::cnn::conv::KernelFormat;
 use tract_onnx::tract_core::ops::cnn::{Conv as TractConv, PaddingSpec};
-use tract_onnx::tract_core::ops::einsum::EinSum;
 use tract_onnx::tract_core::ops::konst::Const;
 use tract_onnx::tract_core::ops::nn::{Reduce, Reducer};
 
 use super::ImportError;
 use super::ir::{Conv, Net, Node, Op, Value};
 
-/// Reads an ONNX network for one picture of `size` x `size` and lets tract simplify it: constants
-/// are computed, paddings become part of their convolutions.
+/// Reads an ONNX network for one picture of `size` x `size` and lets tract compute its
+/// constants.
 pub(super) fn read(onnx: &[u8], size: usize) -> Result<TypedModel, ImportError> {
     let error = |error| ImportError::Onnx { size, error };
     let mut model = tract_onnx::onnx().model_for_read(&mut Cursor::new(onnx)).map_err(error)?;
@@ -29,13 +29,18 @@ pub(super) fn read(onnx: &[u8], size: usize) -> Result<TypedModel, ImportError> 
         });
     }
     model.set_input_fact(0, f32::fact([1, 3, size, size]).into()).map_err(error)?;
-    model.into_typed().and_then(TypedModel::into_decluttered).map_err(error)
+    // Not decluttered: tract's passes over axes give other graphs on other processors.
+    let mut typed = model.into_typed().map_err(error)?;
+    typed.prop_consts().map_err(error)?;
+    typed.compact().map_err(error)?;
+    Ok(typed)
 }
 
-/// The decluttered graph as our own.
+/// The typed graph as our own.
 pub(super) fn lower(model: &TypedModel, size: usize) -> Result<Net, ImportError> {
     let onnx = |error| ImportError::Onnx { size, error };
-    let mut lowering = Lowering { model, values: HashMap::new(), nodes: Vec::new() };
+    let (values, paddings) = (HashMap::new(), HashMap::new());
+    let mut lowering = Lowering { model, values, paddings, nodes: Vec::new() };
     for id in model.eval_order().map_err(onnx)? {
         lowering.node(model.node(id))?;
     }
@@ -51,6 +56,9 @@ pub(super) fn lower(model: &TypedModel, size: usize) -> Result<Net, ImportError>
 struct Lowering<'a> {
     model: &'a TypedModel,
     values: HashMap<OutletId, Value>,
+    /// Zeros around a value (before, after; for height and width), which belong to the convolution
+    /// that takes it.
+    paddings: HashMap<OutletId, [(usize, usize); 2]>,
     nodes: Vec<Node>,
 }
 
@@ -97,19 +105,38 @@ impl Lowering<'_> {
             .filter_map(|fact| Some((fact, floats(fact.konst.as_deref()?).ok()?)))
             .collect();
         let fact = &node.outputs[0].fact;
+        let Some(&input) = inputs.first() else {
+            return Err(unsupported("it does not depend on the picture"));
+        };
         if let Some(axis) = node.op_as::<AxisOp>() {
             let before = self.model.outlet_fact(node.inputs[0]).ok().and_then(squeezed);
             if matches!(axis, AxisOp::Move(..)) || before != squeezed(fact) {
                 return Err(unsupported("it moves values"));
             }
-            self.values.insert(outlet, inputs[0]);
+            self.values.insert(outlet, input);
+            return Ok(());
+        }
+        let padded = node.inputs.iter().any(|outlet| self.paddings.contains_key(outlet));
+        if padded && !node.op_is::<TractConv>() {
+            return Err(unsupported("its input is padded, which only a convolution may have"));
+        }
+        if let Some(pad) = node.op_as::<Pad>() {
+            let zeros = match &pad.mode {
+                PadMode::Constant(value) => value.is_zero().unwrap_or(false),
+                _ => false,
+            };
+            let last = pad.pads.split_last_chunk::<2>();
+            let last = last.filter(|(rest, _)| zeros && rest.iter().all(|pad| *pad == (0, 0)));
+            let Some((_, padding)) = last else {
+                return Err(unsupported("only zeros around height and width are known"));
+            };
+            self.values.insert(outlet, input);
+            self.paddings.insert(outlet, *padding);
             return Ok(());
         }
         let shape = shape(fact).ok_or_else(|| unsupported("its result is not an image"))?;
         let op = if let Some(conv) = node.op_as::<TractConv>() {
             self.conv(node, conv, &constants).map_err(|why| unsupported(&why))?
-        } else if let Some(sum) = node.op_as::<EinSum>() {
-            self.pointwise(node, sum).map_err(|why| unsupported(&why))?
         } else if let Some(op) = node.op_as::<TypedBinOp>() {
             let name = op.0.name();
             let constant = constants.first();
@@ -128,9 +155,7 @@ impl Lowering<'_> {
         } else {
             return Err(unsupported("it is unknown here"));
         };
-        // tract names the product of a 1x1 convolution after it.
-        let name = node.name.trim_end_matches(".einsum").to_owned();
-        self.nodes.push(Node { name, op, inputs, shape });
+        self.nodes.push(Node { name: node.name.clone(), op, inputs, shape });
         self.values.insert(outlet, self.nodes.len());
         Ok(())
     }
@@ -181,7 +206,9 @@ impl Lowering<'_> {
         {
             return Err("its weights have an unusual shape".into());
         }
+        // `height` and `width` are those of the padded input.
         let padding = pool.computed_padding(&[height, width]);
+        let around = self.paddings.get(&node.inputs[0]).copied().unwrap_or_default();
         // OIHW → O, HW, I
         let taps = kh * kw;
         let mut weights = vec![0.0; kernel.len()];
@@ -205,8 +232,8 @@ impl Lowering<'_> {
         Ok(Op::Conv(Conv {
             kernel: kh,
             stride: pool.stride(0),
-            pad_top: padding[0].pad_before,
-            pad_left: padding[1].pad_before,
+            pad_top: padding[0].pad_before + around[0].0,
+            pad_left: padding[1].pad_before + around[1].0,
             depthwise,
             weights,
             bias,
@@ -216,80 +243,10 @@ impl Lowering<'_> {
             pooled: false,
         }))
     }
-
-    /// A 1x1 convolution, which tract turns into a matrix product with axes by name.
-    fn pointwise(&self, node: &TypedNode, sum: &EinSum) -> Result<Op, String> {
-        let is_value = |i: usize| self.values.contains_key(&node.inputs[i]);
-        let (x, w) = match (node.inputs.len(), is_value(0)) {
-            (2, true) if !is_value(1) => (0, 1),
-            (2, false) if is_value(1) => (1, 0),
-            _ => return Err("it multiplies two values".into()),
-        };
-        if sum.q_params.is_some() {
-            return Err("it is quantized".into());
-        }
-        let tensor = self.model.outlet_fact(node.inputs[w]).ok().and_then(|f| f.konst.clone());
-        let tensor = tensor.ok_or("its weights are not constants")?;
-        let rank_x = input_rank_of(self, node.inputs[x]);
-        let rank_y = node.outputs[0].fact.rank();
-        // Channels are third from the end on both sides; height and width pass through.
-        let axis = |inputs: [Option<usize>; 2], output: Option<usize>| {
-            let [in_x, in_w] = inputs;
-            sum.axes.iter_all_axes().find(|axis| {
-                in_x.is_none_or(|i| axis.inputs[x].as_slice() == [i])
-                    && in_w.is_none_or(|i| axis.inputs[w].as_slice() == [i])
-                    && output.is_none_or(|i| axis.outputs[0].as_slice() == [i])
-            })
-        };
-        if rank_x < 3 || rank_y < 3 {
-            return Err("it is not a 1x1 convolution".into());
-        }
-        for back in [1, 2] {
-            let passes = axis([Some(rank_x - back), None], Some(rank_y - back));
-            if passes.is_none_or(|axis| !axis.inputs[w].is_empty()) {
-                return Err("it is not a 1x1 convolution".into());
-            }
-        }
-        let summed = axis([Some(rank_x - 3), None], None).filter(|a| a.outputs[0].is_empty());
-        let kept = axis([None, None], Some(rank_y - 3)).filter(|a| a.inputs[x].is_empty());
-        let at = |axis: Option<&tract_onnx::tract_core::internal::Axis>| {
-            axis.and_then(|axis| axis.inputs[w].first().copied())
-        };
-        let (Some(i), Some(o)) = (at(summed), at(kept)) else {
-            return Err("it is not a 1x1 convolution".into());
-        };
-        let (inputs, outputs) = (tensor.shape()[i], tensor.shape()[o]);
-        if tensor.len() != inputs * outputs {
-            return Err("its weights have an unusual shape".into());
-        }
-        let values = floats(&tensor).map_err(|error| format!("{error:#}"))?;
-        let weights = if o < i {
-            values
-        } else {
-            (0..inputs * outputs).map(|at| values[at % inputs * outputs + at / inputs]).collect()
-        };
-        Ok(Op::Conv(Conv {
-            kernel: 1,
-            stride: 1,
-            pad_top: 0,
-            pad_left: 0,
-            depthwise: false,
-            weights,
-            bias: vec![0.0; outputs],
-            residual: false,
-            lo: f64::NEG_INFINITY,
-            hi: f64::INFINITY,
-            pooled: false,
-        }))
-    }
 }
 
 fn input_rank(lowering: &Lowering, node: &TypedNode) -> usize {
-    input_rank_of(lowering, node.inputs[0])
-}
-
-fn input_rank_of(lowering: &Lowering, outlet: OutletId) -> usize {
-    lowering.model.outlet_fact(outlet).map(|fact| fact.rank()).unwrap_or(0)
+    lowering.model.outlet_fact(node.inputs[0]).map(|fact| fact.rank()).unwrap_or(0)
 }
 
 /// `value op constant` (or the other way round), or the sum of two values.

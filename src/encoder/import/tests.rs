@@ -16,8 +16,8 @@ const SIZE: usize = 32;
 const DIM: usize = 48;
 
 /// What every processor must make of the network and its pictures.
-const ENCODER_ID: &str = "845b91ff34c6302f5170c140792ea8cd51c3aa017f30b19ef9351c29d2e3d2ac";
-const FEATURES: &str = "2d8e959fa7222c720fdc4f74696bd730bfc32a98016918dc409ef029f7370976";
+const ENCODER_ID: &str = "7df333a1d61e7cb196cb5427c2b2c7cd825d32a8f0bbf314a98e337e90bde3a4";
+const FEATURES: &str = "bc09aba7c8d5affabf9d1651beca91b1b7868f7476ab474a85054ad01c46c602";
 
 fn options() -> Options {
     Options {
