@@ -2,8 +2,8 @@
 //!
 //! The rooms follow a frame's way from pixels to an answer:
 //! [`frame`] → [`encoder`] (on [`kernels`]) → [`asset`] → [`head`] (made by [`fit`]) → [`decide`] →
-//! [`report`]; [`pipeline`] puts them together, [`watch`] is the loop and [`cli`] the commands. What runs after the encoder is
-//! `no_std` and never allocates.
+//! [`report`]; [`pipeline`] puts them together, [`watch`] is the loop and [`cli`] the commands. What
+//! runs after the encoder is `no_std` and never allocates.
 #![cfg_attr(not(feature = "std"), no_std)]
 
 #[cfg(target_endian = "big")]
