@@ -102,7 +102,9 @@ fn the_processor_is_the_one_meant() {
     let names: Vec<_> = available().map(Kernels::name).collect();
     println!("{}: {features}; kernels {names:?}", std::env::consts::ARCH);
     assert_eq!(names[0], "scalar");
-    assert_eq!(best().name(), *names.last().unwrap());
+    // In no_std tests the variable is read here and not by `best`.
+    let forced = std::env::var(FORCE).ok().filter(|_| cfg!(feature = "std"));
+    assert_eq!(best().name(), forced.as_deref().unwrap_or(names.last().unwrap()));
     for isa in Isa::ALL {
         assert_eq!(Isa::parse(isa.name()), Some(isa));
     }
