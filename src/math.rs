@@ -60,6 +60,37 @@ pub fn exp(x: f32) -> f32 {
     if x >= EXP_MIN { y * power } else { 0.0 }
 }
 
+/// `1 / (1 + e^-x)`
+#[inline]
+pub fn sigmoid(x: f32) -> f32 {
+    1.0 / (1.0 + exp(-x))
+}
+
+/// Coefficients of [`gated`] with which it is the Gaussian error linear unit `x * Phi(x)` to 3e-5.
+/// Our own minimax fit of the logit of Phi.
+pub const GELU: [f32; 3] = [1.595_015_5, 0.074_011_146, -7.029_988_6e-4];
+/// The same for GELU's tanh form, which is this expression.
+pub const GELU_TANH: [f32; 3] = [1.595_769_1, 0.071_354_82, 0.0];
+/// The same for QuickGELU, `x * sigmoid(1.702 x)`.
+pub const QUICK_GELU: [f32; 3] = [1.702, 0.0, 0.0];
+/// The same for SiLU (swish), `x * sigmoid(x)`.
+pub const SILU: [f32; 3] = [1.0, 0.0, 0.0];
+/// Squares above this count as this in [`gated`]: the polynomial ends there.
+pub(crate) const GATED_MAX: f32 = 36.0;
+
+/// `x * sigmoid(x * (c0 + t * (c1 + t * c2)))` with `t = min(x * x, 36)`: all the smooth gates.
+#[inline]
+pub fn gated(x: f32, [c0, c1, c2]: [f32; 3]) -> f32 {
+    let t = (x * x).min(GATED_MAX);
+    x * sigmoid(x * mul_add(t, mul_add(t, c2, c1), c0))
+}
+
+/// `x * min(max(x / 6 + 1/2, 0), 1)`
+#[inline]
+pub fn hard_swish(x: f32) -> f32 {
+    x * mul_add(x, 1.0 / 6.0, 0.5).max(0.0).min(1.0)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -97,5 +128,21 @@ mod tests {
     #[test]
     fn halves_round_to_even() {
         assert_eq!([0.5, 1.5, 2.5, -0.5, -1.5].map(round_even), [0.0, 2.0, 2.0, -0.0, -2.0]);
+    }
+
+    #[test]
+    fn gates_are_what_they_stand_for() {
+        let close = |a: f32, b: f64, within: f64| assert!((f64::from(a) - b).abs() < within);
+        for i in -2000..=2000 {
+            let x = i as f32 * 0.01;
+            let wide = f64::from(x);
+            let phi = 0.5 * (1.0 + libm::erf(wide / core::f64::consts::SQRT_2));
+            close(gated(x, GELU), wide * phi, 3e-5);
+            let inner = (2.0 / core::f64::consts::PI).sqrt() * (wide + 0.044_715 * wide.powi(3));
+            // Below -6 the square is cut off, where both are zero for an encoder.
+            close(gated(x, GELU_TANH), 0.5 * wide * (1.0 + inner.tanh()), 1e-5);
+            close(gated(x, QUICK_GELU), wide / (1.0 + (-1.702 * wide).exp()), 1e-5);
+            close(hard_swish(x), wide * (wide / 6.0 + 0.5).clamp(0.0, 1.0), 1e-5);
+        }
     }
 }

@@ -7,7 +7,7 @@ use tract_core::internal::*;
 use super::ops::{Body, Conv, Depthwise, Engine, Geometry, PooledConv};
 use crate::asset::AssetFile;
 use crate::asset::encoder::{LayerKind, Layers};
-use crate::kernels::Kernels;
+use crate::kernels::{Kernels, Pool};
 
 /// Plans the checked `layers` of `file`, whose weights section starts at byte `weights`.
 pub(super) fn plan(
@@ -27,8 +27,9 @@ fn model(
     kernels: &'static Kernels,
     threads: usize,
 ) -> TractResult<TypedModel> {
-    let scratch = layers.iter().map(|layer| Conv::scratch(&Geometry::of(&layer))).max();
-    let engine = Arc::new(Engine::new(kernels, threads, scratch.unwrap_or(0)));
+    let scratch = layers.iter().map(|layer| kernels.scratch(Geometry::of(&layer).columns)).max();
+    let pool = Pool::new(threads, scratch.unwrap_or(0))?;
+    let engine = Arc::new(Engine { kernels, pool });
     let mut model = TypedModel::default();
     let side = layers.input().height as usize;
     let picture = model.add_source("picture", u8::fact([1, side, side, 3]))?;

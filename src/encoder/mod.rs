@@ -16,7 +16,6 @@ pub use project::project;
 
 use std::ops::Range;
 
-use rayon::{ThreadPool, ThreadPoolBuilder};
 use tract_core::internal::{IntoTValue, Tensor, TractError, TypedSimpleState, tvec};
 
 use crate::asset::encoder::{LayerKind, Layers, Projection};
@@ -68,9 +67,6 @@ pub enum EncoderError {
     /// The number of threads is impossible.
     #[error("{0} threads: the encoder runs on 1 to {MAX_THREADS}")]
     Threads(usize),
-    /// The threads could not be started.
-    #[error("cannot start the encoder's threads: {0}")]
-    ThreadPool(#[from] rayon::ThreadPoolBuildError),
     /// tract refused the graph or failed in it.
     #[error("the encoder's graph failed: {0:#}")]
     Graph(TractError),
@@ -110,8 +106,6 @@ pub struct Encoder {
     /// Where the file has the projection, and its length.
     projection: Option<(Range<usize>, usize)>,
     state: TypedSimpleState,
-    /// None runs on the calling thread.
-    pool: Option<ThreadPool>,
 }
 
 impl Encoder {
@@ -155,15 +149,6 @@ impl Encoder {
         let plan = graph::plan(&asset, weights.start, &layers, kernels, threads)
             .map_err(EncoderError::Graph)?;
         let state = plan.spawn().map_err(EncoderError::Graph)?;
-        let pool = match threads {
-            1 => None,
-            n => Some(
-                ThreadPoolBuilder::new()
-                    .num_threads(n)
-                    .thread_name(|i| format!("encoder-{i}"))
-                    .build()?,
-            ),
-        };
         let infos = layers.iter().map(|layer| {
             let shape = layer.record.shape_out;
             LayerInfo {
@@ -174,17 +159,7 @@ impl Encoder {
             }
         });
         let (layers, id) = (infos.collect(), container.encoder_id());
-        Ok(Self {
-            file: asset,
-            kernels,
-            preprocess,
-            id,
-            layers,
-            trunk_dim,
-            projection,
-            state,
-            pool,
-        })
+        Ok(Self { file: asset, kernels, preprocess, id, layers, trunk_dim, projection, state })
     }
 
     /// How a frame becomes the encoder's input.
@@ -252,11 +227,7 @@ impl Encoder {
         let side = self.preprocess.size as usize;
         let picture = Tensor::from_shape(&[1, side, side, 3], pixels)?;
         let (state, inputs) = (&mut self.state, tvec!(picture.into_tvalue()));
-        // The ops find the pool that they are called in: one change of threads for each picture.
-        let outputs = match &self.pool {
-            Some(pool) => pool.install(|| state.run(inputs))?,
-            None => state.run(inputs)?,
-        };
+        let outputs = state.run(inputs)?;
         out.clear();
         out.extend_from_slice(outputs[0].try_as_plain_ram()?.as_slice::<f32>()?);
         Ok(())

@@ -9,6 +9,7 @@
 //! [`best`] and [`available`], which ask the processor first; its methods check every size before
 //! they call into the table.
 
+mod args;
 #[cfg(all(feature = "std", target_arch = "x86_64"))]
 mod avx2;
 #[cfg(all(feature = "std", target_arch = "x86_64"))]
@@ -17,24 +18,35 @@ mod avx512;
 mod dotprod;
 #[cfg(all(feature = "std", target_arch = "aarch64"))]
 mod i8mm;
+#[cfg(all(feature = "std", any(target_arch = "x86_64", target_arch = "aarch64")))]
+mod lanes;
 #[cfg(all(feature = "std", target_arch = "aarch64"))]
 mod neon;
+mod pack;
+mod pool;
 mod scalar;
 #[cfg(all(feature = "std", any(target_arch = "x86_64", target_arch = "aarch64")))]
 mod strip;
 #[cfg(test)]
 mod tests;
+#[cfg(all(feature = "std", any(target_arch = "x86_64", target_arch = "aarch64")))]
+mod vector;
+
+pub use args::{
+    Activation, Added, Depthwise, LANES, MAX_SIDE, Out, PackedMatrix, Quantize, Query, Requant,
+    Rows, Values,
+};
+pub use pack::{pack, packed_len, row_sums};
+pub use pool::Pool;
+#[cfg(feature = "std")]
+pub use pool::PoolError;
 
 use core::ops::Range;
 
-/// Lanes of a float sum, and the output channels (or keys) of a weight panel.
-pub const LANES: usize = 16;
+use pool::Shared;
 
 /// Environment variable with the name of the instruction set to use instead of the best one.
 pub const FORCE: &str = "TIPCAM_KERNEL";
-
-/// Largest side of a depthwise kernel.
-pub const MAX_SIDE: usize = 7;
 
 /// An instruction set that has kernels.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -113,144 +125,30 @@ pub fn available() -> impl Iterator<Item = &'static Kernels> {
     Isa::ALL.into_iter().filter_map(Isa::kernels)
 }
 
-/// Bytes of `n` packed rows (output channels, keys) of `k` weights each.
-pub const fn packed_len(k: usize, n: usize) -> usize {
-    n.div_ceil(LANES) * k.div_ceil(4) * LANES * 4
-}
-
-/// Packs `rows` (`n` rows of `k`) as [`PackedMatrix`] wants them; `out` is [`packed_len`] long.
-pub fn pack(k: usize, n: usize, rows: &[i8], out: &mut [i8]) {
-    assert_eq!(rows.len(), n * k, "pack: rows");
-    assert_eq!(out.len(), packed_len(k, n), "pack: out");
-    out.fill(0);
-    let panel = k.div_ceil(4) * LANES * 4;
-    for r in 0..n {
-        for i in 0..k {
-            out[r / LANES * panel + (i / 4 * LANES + r % LANES) * 4 + i % 4] = rows[r * k + i];
-        }
-    }
-}
-
-/// Weights (or keys) in the order in which the kernels read them: `[ceil(n/16)][ceil(k/4)][16][4]`.
-///
-/// Weights lie in -127..=127; places past `n` and `k` hold zeros.
-#[derive(Clone, Copy)]
-pub struct PackedMatrix<'a> {
-    /// Inputs of each output.
-    pub k: usize,
-    /// Outputs.
-    pub n: usize,
-    /// The packed weights, [`packed_len`] long.
-    pub data: &'a [i8],
-}
-
-impl<'a> PackedMatrix<'a> {
-    /// Bytes of one panel of [`LANES`] outputs.
-    pub const fn panel_len(&self) -> usize {
-        packed_len(self.k, LANES)
-    }
-
-    /// The panels (of [`LANES`] outputs each) in `range` as a matrix of their own.
-    pub fn panels(&self, range: Range<usize>) -> PackedMatrix<'a> {
-        let len = self.panel_len();
-        PackedMatrix {
-            k: self.k,
-            n: self.n.min(range.end * LANES) - range.start * LANES,
-            data: &self.data[range.start * len..range.end * len],
-        }
-    }
-}
-
-/// How an integer sum becomes an activation: `y = fma(sum, scale[n], bias[n])`, a residual if there
-/// is one, then `y` clamped to `lo..=hi` and, for u8, rounded half to even.
-#[derive(Clone, Copy)]
-pub struct Requant<'a> {
-    /// One factor per output channel, their count rounded up to [`LANES`].
-    pub scale: &'a [f32],
-    /// One summand per output channel, as many as `scale`.
-    pub bias: &'a [f32],
-    /// Smallest activation; for u8 output not below 0.
-    pub lo: f32,
-    /// Largest activation; for u8 output not above 255.
-    pub hi: f32,
-}
-
-impl Requant<'_> {
-    fn check(&self, n: usize) {
-        let padded = n.next_multiple_of(LANES);
-        assert!(self.scale.len() >= padded, "requant: scale");
-        assert!(self.bias.len() >= padded, "requant: bias");
-    }
-
-    /// The same with the clamp inside of what a u8 holds.
-    fn for_codes(self) -> Self {
-        Requant { lo: self.lo.max(0.0), hi: self.hi.min(255.0), ..self }
-    }
-}
-
-/// A second input of the same shape as the output: `y = fma(data, scale, y)`.
-#[derive(Clone, Copy)]
-pub struct Residual<'a> {
-    /// `[rows][n]`.
-    pub data: &'a [u8],
-    /// Its factor in the output's units.
-    pub scale: f32,
-}
-
-/// A depthwise convolution over one row of pixels, channels last.
-pub struct Depthwise<'a> {
-    /// Channels of input and output.
-    pub channels: usize,
-    /// Side of the kernel, at most [`MAX_SIDE`].
-    pub kernel: usize,
-    /// Step between outputs, in input pixels.
-    pub stride: usize,
-    /// Input pixels that are missing on the left of the first output's kernel.
-    pub pad_left: usize,
-    /// Pixels of an input row.
-    pub width_in: usize,
-    /// Pixels of an output row.
-    pub width_out: usize,
-    /// `[ceil(kernel * kernel / 2)][channels rounded up to 16][2]`: taps 2t and 2t + 1 side by side;
-    /// places past the last tap and channel hold zeros.
-    pub weights: &'a [i16],
-    /// Per channel, see [`Requant`].
-    pub requant: Requant<'a>,
-    /// What stands outside of the image: one value (its zero point) per channel.
-    pub pad: &'a [u8],
-}
-
-/// The image's side of Tip-Adapter's affinity.
-pub struct Query<'a> {
-    /// The centred feature in i8, -127..=127, filled with zeros to a multiple of 4.
-    pub codes: &'a [i8],
-    /// Units of `codes`.
-    pub scale: f32,
-    /// What the centring took from the cosine on the query's side.
-    pub base: f32,
-    /// Tip-Adapter's sharpness.
-    pub beta: f32,
-}
-
 /// The arguments of a matrix product, checked.
 struct Gemm<'a> {
-    a: &'a [u8],
-    lda: usize,
-    rows: usize,
+    a: Rows<'a>,
     w: PackedMatrix<'a>,
     q: Requant<'a>,
+    added: Added<'a>,
+    sink: Sink,
+    /// Values from one row of the output to the next.
+    stride_out: usize,
+}
+
+/// Where a matrix product puts its results: several threads write through it, each to rows and
+/// panels of its own.
+enum Sink {
+    /// Rounded, `[rows][n]`.
+    Codes(Shared<u8>),
+    /// As they are, `[rows][n]`.
+    Real(Shared<f32>),
+    /// Added up over the rows in their order, `[n]`.
+    Sums(Shared<f32>),
 }
 
 /// Scale and bias of a panel's keys.
 type KeyUnits<'a> = [&'a [f32; LANES]; 2];
-
-/// Where a matrix product puts its activations.
-enum Sink<'a> {
-    /// Rounded, `[rows][n]`.
-    Codes(&'a mut [u8], Option<Residual<'a>>),
-    /// Added up over the rows in their order, `[n]`.
-    Sums(&'a mut [f32]),
-}
 
 /// The kernels of one instruction set.
 ///
@@ -259,12 +157,24 @@ enum Sink<'a> {
 pub struct Kernels {
     isa: Isa,
     // Unsafe to call on a processor without the instruction set, or with sizes that do not fit.
-    gemm: unsafe fn(&Gemm, Sink),
+    gemm: unsafe fn(&Gemm, Range<usize>, Range<usize>, &mut [u8]),
     depthwise: unsafe fn(&Depthwise, &[&[u8]], &mut [u8]),
+    quantize: unsafe fn(&Quantize, &[f32], &mut [u8]) -> (f32, u8),
+    normalize: unsafe fn(f32, &[f32], &[f32], &[f32], &mut [f32]),
+    softmax: unsafe fn(&[f32], &mut [u8]) -> f32,
+    scale_codes: unsafe fn(&Requant, &[u8], &mut [u8]),
+    pack_key: unsafe fn(&[f32], &mut [i8], usize) -> (f32, i32),
+    pack_values: unsafe fn(&Values, &mut [i8], &mut [f32; LANES], &mut [i32; LANES]),
     dot_f32: unsafe fn(&[f32], &[f32]) -> f32,
     matvec_f16: unsafe fn(&[u16], &[f32], &mut [f32]),
     affinity: unsafe fn(&[i8], &Query, KeyUnits, &mut [f32; LANES], &mut [f32; LANES]),
+    scratch: fn(usize) -> usize,
 }
+
+/// Rows that a thread takes at least: a multiple of every instruction set's tile.
+const ROWS_PER_TASK: usize = 24;
+/// Panels that a thread takes at least.
+const PANELS_PER_TASK: usize = 2;
 
 impl Kernels {
     /// The instruction set.
@@ -277,70 +187,204 @@ impl Kernels {
         self.isa.name()
     }
 
-    /// Integer matrix product to u8: `sum[r][n] = sum over k of a[r * lda + k] * w[n][k]`, exact in
-    /// i32, then `q` and `residual`; `out` is `[rows][n]`.
+    /// Bytes of scratch that each thread of the [`Pool`] needs for products over `k` inputs.
+    pub fn scratch(&self, k: usize) -> usize {
+        (self.scratch)(k)
+    }
+
+    /// Integer matrix product: `sum[r][n] = sum over k of (a[r][k] - zero[r]) * w[n][k]`, exact in
+    /// i32, then `q` and `added`. Rows of the output (and of what is added) are `stride_out` values
+    /// apart.
     #[expect(clippy::too_many_arguments, reason = "a matrix product has this many")]
     pub fn gemm(
         &self,
-        a: &[u8],
-        lda: usize,
-        rows: usize,
+        pool: &Pool,
+        a: Rows,
         w: PackedMatrix,
         q: Requant,
-        residual: Option<Residual>,
-        out: &mut [u8],
+        added: Added,
+        out: Out,
+        stride_out: usize,
     ) {
-        let g = Gemm::checked(a, lda, rows, w, q.for_codes());
-        assert!(fits(out.len(), rows, w.n, w.n), "gemm: out");
-        if let Some(r) = &residual {
-            assert!(fits(r.data.len(), rows, w.n, w.n), "gemm: residual");
+        assert!(stride_out >= w.n, "gemm: stride_out");
+        let inside = |len: usize| fits(len, a.count, stride_out, w.n);
+        let added_fits = match added {
+            Added::Nothing => true,
+            Added::Codes(codes, _) => inside(codes.len()),
+            Added::Real(values) => inside(values.len()),
+        };
+        assert!(added_fits, "gemm: added");
+        let (sink, q) = match out {
+            Out::Codes(out) => {
+                assert!(inside(out.len()), "gemm: out");
+                (Sink::Codes(Shared(out.as_mut_ptr())), q.for_codes())
+            }
+            Out::Real(out) => {
+                assert!(inside(out.len()), "gemm: out");
+                (Sink::Real(Shared(out.as_mut_ptr())), q)
+            }
+        };
+        let g = Gemm::checked(a, w, q, added, sink, stride_out);
+        let (row_units, panel_units) =
+            (a.count.div_ceil(ROWS_PER_TASK), w.panels().div_ceil(PANELS_PER_TASK));
+        if row_units >= panel_units {
+            let run = row_units.div_ceil(pool.parts(row_units)).max(1) * ROWS_PER_TASK;
+            pool.run(a.count.div_ceil(run), &|task, scratch| {
+                let rows = task * run..a.count.min((task + 1) * run);
+                // SAFETY: `self` exists, so the processor has the instruction set; the sizes were
+                // checked; tasks write different rows.
+                unsafe { (self.gemm)(&g, rows, 0..w.panels(), scratch) }
+            });
+        } else {
+            self.by_panels(pool, &g);
         }
-        // SAFETY: `self` exists, so the processor has the instruction set; the sizes were checked.
-        unsafe { (self.gemm)(&g, Sink::Codes(out, residual)) }
+    }
+
+    /// Runs a product with the panels shared among the threads.
+    fn by_panels(&self, pool: &Pool, g: &Gemm) {
+        let (panels, rows) = (g.w.panels(), g.a.count);
+        let units = panels.div_ceil(PANELS_PER_TASK);
+        let run = units.div_ceil(pool.parts(units)).max(1) * PANELS_PER_TASK;
+        pool.run(panels.div_ceil(run), &|task, scratch| {
+            let range = task * run..panels.min((task + 1) * run);
+            // SAFETY: `self` exists, so the processor has the instruction set; the sizes were
+            // checked; tasks write different panels.
+            unsafe { (self.gemm)(g, 0..rows, range, scratch) }
+        });
     }
 
     /// The same product, but instead of rounding the mean over the rows (a global average pool):
     /// `out[n] = (sum over r in order of the clamped y) / rows`.
-    pub fn gemm_mean(
-        &self,
-        a: &[u8],
-        lda: usize,
-        rows: usize,
-        w: PackedMatrix,
-        q: Requant,
-        out: &mut [f32],
-    ) {
-        let g = Gemm::checked(a, lda, rows, w, q);
+    pub fn gemm_mean(&self, pool: &Pool, a: Rows, w: PackedMatrix, q: Requant, out: &mut [f32]) {
         assert!(out.len() >= w.n, "gemm_mean: out");
         let out = &mut out[..w.n];
         out.fill(0.0);
-        // SAFETY: `self` exists, so the processor has the instruction set; the sizes were checked.
-        unsafe { (self.gemm)(&g, Sink::Sums(out)) }
-        if rows > 0 {
-            out.iter_mut().for_each(|sum| *sum /= rows as f32);
+        let sink = Sink::Sums(Shared(out.as_mut_ptr()));
+        self.by_panels(pool, &Gemm::checked(a, w, q, Added::Nothing, sink, w.n));
+        if a.count > 0 {
+            out.iter_mut().for_each(|sum| *sum /= a.count as f32);
         }
     }
 
-    /// One output row, `[width_out][channels]`, of a depthwise convolution. `rows` are the input rows
-    /// under the kernel, `[width_in][channels]` each, empty where they lie outside of the image.
-    pub fn depthwise(&self, d: &Depthwise, rows: &[&[u8]], out: &mut [u8]) {
-        assert!((1..=MAX_SIDE).contains(&d.kernel), "depthwise: kernel");
-        assert_eq!(rows.len(), d.kernel, "depthwise: rows");
-        for row in rows {
-            assert!(row.is_empty() || fits(row.len(), d.width_in, d.channels, d.channels));
-        }
-        assert!(fits(out.len(), d.width_out, d.channels, d.channels), "depthwise: out");
-        assert!(d.stride > 0, "depthwise: stride");
-        let columns = d.width_out.checked_mul(d.stride).and_then(|c| c.checked_add(d.kernel));
-        assert!(columns.is_some(), "depthwise: width_out");
-        let padded = d.channels.next_multiple_of(LANES);
-        let pairs = (d.kernel * d.kernel).div_ceil(2);
-        assert!(fits(d.weights.len(), pairs, 2 * padded, 2 * padded), "depthwise: weights");
-        assert!(d.pad.len() >= d.channels, "depthwise: pad");
-        d.requant.check(d.channels);
+    /// A depthwise convolution: `image` is `[height_in][width_in][channels]`, the output
+    /// `[height_out][width_out]` pixels, `stride_out` values apart.
+    pub fn depthwise(&self, pool: &Pool, d: &Depthwise, image: &[u8], out: &mut [u8]) {
+        let row_in = d.check(image, out);
         let d = Depthwise { requant: d.requant.for_codes(), ..*d };
+        if d.width_out * d.height_out == 0 || d.channels == 0 {
+            return;
+        }
+        // The last pixel of the image may end before the next would start.
+        let row_out = d.width_out * d.stride_out;
+        let end = (d.width_out * d.height_out - 1) * d.stride_out + d.channels;
+        pool.split(&mut out[..end], row_out, |first, out, _| {
+            for (i, out) in out.chunks_mut(row_out).enumerate() {
+                let mut rows: [&[u8]; MAX_SIDE] = Default::default();
+                for (tap, row) in rows.iter_mut().enumerate().take(d.kernel) {
+                    let y = ((first + i) * d.stride + tap).checked_sub(d.pad_top);
+                    if let Some(y) = y.filter(|y| *y < d.height_in) {
+                        *row = &image[y * row_in..(y + 1) * row_in];
+                    }
+                }
+                // SAFETY: `self` exists, so the processor has the instruction set; the sizes were
+                // checked.
+                unsafe { (self.depthwise)(&d, &rows[..d.kernel], out) }
+            }
+        });
+    }
+
+    /// Writes a row of real values as codes (see [`Quantize`]) with a scale and a zero point of its
+    /// own, which it returns: `value = scale * (code - zero)`. `codes` past the row become 0.
+    pub fn quantize(&self, q: &Quantize, row: &[f32], codes: &mut [u8]) -> (f32, u8) {
+        assert!(!row.is_empty() && row.len() == q.len, "quantize: row");
+        assert!(q.factors.is_empty() || q.factors.len() == q.len, "quantize: factors");
+        assert!(codes.len() >= row.len(), "quantize: codes");
         // SAFETY: `self` exists, so the processor has the instruction set; the sizes were checked.
-        unsafe { (self.depthwise)(&d, rows, out) }
+        unsafe { (self.quantize)(q, row, codes) }
+    }
+
+    /// Layer normalisation: `fma((x - mean) / sqrt(variance + epsilon), gain, shift)`, all as long as
+    /// the row.
+    pub fn normalize(
+        &self,
+        epsilon: f32,
+        gain: &[f32],
+        shift: &[f32],
+        row: &[f32],
+        out: &mut [f32],
+    ) {
+        assert!(!row.is_empty(), "normalize: row");
+        let lengths = [gain.len(), shift.len(), out.len()];
+        assert_eq!(lengths, [row.len(); 3], "normalize: lengths");
+        // SAFETY: `self` exists, so the processor has the instruction set; the sizes were checked.
+        unsafe { (self.normalize)(epsilon, gain, shift, row, out) }
+    }
+
+    /// Softmax of a row of scores: code `round(255 * exp(x - greatest))`; returns one over the sum of
+    /// the codes, with which they become probabilities. `codes` past the row become 0.
+    pub fn softmax(&self, row: &[f32], codes: &mut [u8]) -> f32 {
+        assert!(codes.len() >= row.len(), "softmax: codes");
+        // SAFETY: `self` exists, so the processor has the instruction set; the sizes were checked.
+        unsafe { (self.softmax)(row, codes) }
+    }
+
+    /// One pixel's codes through `q`, in place of a sum: scaling by channel, activation, new codes.
+    pub fn scale_codes(&self, q: &Requant, row: &[u8], out: &mut [u8]) {
+        q.check(row.len());
+        assert_eq!(row.len(), out.len(), "scale_codes: lengths");
+        // SAFETY: `self` exists, so the processor has the instruction set; the sizes were checked.
+        unsafe { (self.scale_codes)(&q.for_codes(), row, out) }
+    }
+
+    /// Rows of real values as the packed side of a product (attention's keys): symmetric codes with a
+    /// scale for each row. Row r of `keys` becomes output r; `packed`, `scale` and `sums` are as
+    /// [`PackedMatrix`] and [`Requant`] want them.
+    pub fn pack_keys(&self, keys: &Values, packed: &mut [i8], scale: &mut [f32], sums: &mut [i32]) {
+        let (k, n) = (keys.columns, keys.rows);
+        keys.check();
+        let padded = n.next_multiple_of(LANES);
+        assert_eq!(packed.len(), packed_len(k, n), "pack_keys: packed");
+        assert!(scale.len() >= padded && sums.len() >= padded, "pack_keys: scale");
+        let panel = packed_len(k, LANES);
+        if !n.is_multiple_of(LANES) {
+            packed[n / LANES * panel..].fill(0);
+            scale[n..padded].fill(0.0);
+            sums[n..padded].fill(0);
+        }
+        for r in 0..n {
+            let row = &keys.data[r * keys.stride..][..k];
+            let packed = &mut packed[r / LANES * panel..][..panel];
+            // SAFETY: `self` exists, so the processor has the instruction set; the row has a panel
+            // and a lane.
+            (scale[r], sums[r]) = unsafe { (self.pack_key)(row, packed, r % LANES) };
+        }
+    }
+
+    /// Columns of real values as the packed side of a product (attention's values): symmetric codes
+    /// with a scale for each column. Column n of `values` becomes output n, its rows the inputs.
+    pub fn pack_values(
+        &self,
+        values: &Values,
+        packed: &mut [i8],
+        scale: &mut [f32],
+        sums: &mut [i32],
+    ) {
+        let (k, n) = (values.rows, values.columns);
+        values.check();
+        assert_eq!(packed.len(), packed_len(k, n), "pack_values: packed");
+        let (scale, _) = scale.as_chunks_mut::<LANES>();
+        let (sums, _) = sums.as_chunks_mut::<LANES>();
+        let panels = n.div_ceil(LANES);
+        assert!(scale.len() >= panels && sums.len() >= panels, "pack_values: scale");
+        let panel = packed_len(k, LANES).max(1);
+        for (p, packed) in packed.chunks_exact_mut(panel).enumerate() {
+            let first = p * LANES;
+            let columns = (n - first).min(LANES);
+            let block = Values { data: &values.data[first..], columns, ..*values };
+            // SAFETY: `self` exists, so the processor has the instruction set; the sizes were
+            // checked.
+            unsafe { (self.pack_values)(&block, packed, &mut scale[p], &mut sums[p]) }
+        }
     }
 
     /// The dot product over [`LANES`] strided lanes (lane l takes l, l + 16, ..) with fused
@@ -379,12 +423,22 @@ impl Kernels {
 }
 
 impl<'a> Gemm<'a> {
-    fn checked(a: &'a [u8], lda: usize, rows: usize, w: PackedMatrix<'a>, q: Requant<'a>) -> Self {
-        assert!(lda >= w.k, "gemm: lda");
-        assert!(fits(a.len(), rows, lda, w.k), "gemm: a");
+    fn checked(
+        a: Rows<'a>,
+        w: PackedMatrix<'a>,
+        q: Requant<'a>,
+        added: Added<'a>,
+        sink: Sink,
+        stride_out: usize,
+    ) -> Self {
+        assert!(a.stride >= w.k, "gemm: stride");
+        assert!(fits(a.codes.len(), a.count, a.stride, w.k), "gemm: codes");
+        assert!(a.scale.is_empty() || a.scale.len() >= a.count, "gemm: row scales");
+        assert!(a.zero.is_empty() || a.zero.len() >= a.count, "gemm: row zeros");
         assert!(w.data.len() >= packed_len(w.k, w.n), "gemm: weights");
+        assert!(w.sums.len() >= w.n.next_multiple_of(LANES), "gemm: sums");
         q.check(w.n);
-        Gemm { a, lda, rows, w, q }
+        Gemm { a, w, q, added, sink, stride_out }
     }
 
     /// The last `k % 4` inputs of row `r`, filled with zeros.
@@ -393,8 +447,38 @@ impl<'a> Gemm<'a> {
     fn last_four(&self, r: usize) -> i32 {
         let mut four = [0; 4];
         let rest = self.w.k % 4;
-        four[..rest].copy_from_slice(&self.a[r * self.lda + self.w.k - rest..][..rest]);
+        four[..rest].copy_from_slice(&self.a.codes[r * self.a.stride + self.w.k - rest..][..rest]);
         i32::from_le_bytes(four)
+    }
+}
+
+impl Depthwise<'_> {
+    /// Checks all sizes and returns the values of an input row.
+    fn check(&self, image: &[u8], out: &[u8]) -> usize {
+        let d = self;
+        assert!((1..=MAX_SIDE).contains(&d.kernel), "depthwise: kernel");
+        assert!(d.stride > 0 && d.stride_out >= d.channels, "depthwise: stride");
+        let row_in = d.width_in.checked_mul(d.channels).expect("depthwise: width_in");
+        assert!(fits(image.len(), d.height_in, row_in, row_in), "depthwise: image");
+        let pixels = d.width_out.checked_mul(d.height_out).expect("depthwise: width_out");
+        assert!(fits(out.len(), pixels, d.stride_out, d.channels), "depthwise: out");
+        for out in [d.width_out, d.height_out] {
+            let end = out.checked_mul(d.stride).and_then(|end| end.checked_add(d.kernel));
+            assert!(end.is_some(), "depthwise: width_out");
+        }
+        let padded = d.channels.next_multiple_of(LANES);
+        let pairs = (d.kernel * d.kernel).div_ceil(2);
+        assert!(fits(d.weights.len(), pairs, 2 * padded, 2 * padded), "depthwise: weights");
+        assert!(d.pad.len() >= d.channels, "depthwise: pad");
+        d.requant.check(d.channels);
+        row_in
+    }
+}
+
+impl Values<'_> {
+    fn check(&self) {
+        assert!(self.rows > 0 && self.columns > 0 && self.stride >= self.columns, "values: shape");
+        assert!(fits(self.data.len(), self.rows, self.stride, self.columns), "values: data");
     }
 }
 

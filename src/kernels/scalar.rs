@@ -1,15 +1,43 @@
 //! The specification: what every other instruction set must give, bit for bit.
 
-use super::{Depthwise, Gemm, Isa, Kernels, KeyUnits, LANES, Query, Requant, Sink};
+use core::ops::Range;
+
+use super::{
+    Activation, Added, Depthwise, Gemm, Isa, Kernels, KeyUnits, LANES, Quantize, Query, Requant,
+    Sink, Values,
+};
 use crate::math;
 
-pub(super) static KERNELS: Kernels =
-    Kernels { isa: Isa::Scalar, gemm, depthwise, dot_f32, matvec_f16, affinity };
+pub(super) static KERNELS: Kernels = Kernels {
+    isa: Isa::Scalar,
+    gemm,
+    depthwise,
+    quantize,
+    normalize,
+    softmax,
+    scale_codes,
+    pack_key,
+    pack_values,
+    dot_f32,
+    matvec_f16,
+    affinity,
+    scratch: no_scratch,
+};
 
-/// A sum in output units, before the clamp.
+/// A sum of channel `n` up to the activation and the steps after it.
 #[inline(always)]
-fn scaled(q: &Requant, n: usize, sum: i32) -> f32 {
-    math::mul_add(sum as f32, q.scale[n], q.bias[n])
+fn activated(q: &Requant, n: usize, sum: f32, row_scale: f32) -> f32 {
+    let y = math::mul_add(sum, row_scale * q.scale[n], q.bias[n]);
+    let y = match q.activation {
+        Activation::Linear => y,
+        Activation::Gated(c) => math::gated(y, c),
+        Activation::HardSwish => math::hard_swish(y),
+        Activation::Sigmoid => math::sigmoid(y),
+    };
+    match q.steps {
+        None => y,
+        Some([step, zero]) => math::mul_add(y, step[n], zero[n]),
+    }
 }
 
 #[inline(always)]
@@ -17,26 +45,42 @@ fn clamped(q: &Requant, y: f32) -> f32 {
     y.max(q.lo).min(q.hi)
 }
 
-fn gemm(g: &Gemm, mut sink: Sink) {
+/// How many bytes of scratch a product over `k` inputs asks for.
+fn no_scratch(_k: usize) -> usize {
+    0
+}
+
+/// The rows in their order, so that means add up in it.
+fn gemm(g: &Gemm, rows: Range<usize>, panels: Range<usize>, _: &mut [u8]) {
     let (w, q) = (&g.w, &g.q);
-    for r in 0..g.rows {
-        let a = &g.a[r * g.lda..][..w.k];
-        for n in 0..w.n {
+    for r in rows {
+        let a = &g.a.codes[r * g.a.stride..][..w.k];
+        let zero = g.a.zero.get(r).map_or(0, |zero| i32::from(*zero));
+        let row_scale = g.a.scale.get(r).copied().unwrap_or(1.0);
+        for n in panels.start * LANES..w.n.min(panels.end * LANES) {
             let panel = &w.data[n / LANES * w.panel_len()..];
             let mut sum = 0i32;
-            for (k, &value) in a.iter().enumerate() {
+            for (k, &code) in a.iter().enumerate() {
                 let weight = panel[(k / 4 * LANES + n % LANES) * 4 + k % 4];
-                sum = sum.wrapping_add(value as i32 * weight as i32);
+                sum = sum.wrapping_add(i32::from(code) * i32::from(weight));
             }
-            let y = scaled(q, n, sum);
-            let at = r * w.n + n;
-            match &mut sink {
-                Sink::Codes(out, None) => out[at] = math::round_even(clamped(q, y)) as u8,
-                Sink::Codes(out, Some(res)) => {
-                    let y = math::mul_add(res.data[at] as f32, res.scale, y);
-                    out[at] = math::round_even(clamped(q, y)) as u8;
+            let sum = sum.wrapping_sub(zero.wrapping_mul(w.sums[n]));
+            let at = r * g.stride_out + n;
+            let y = activated(q, n, sum as f32, row_scale);
+            let y = match g.added {
+                Added::Nothing => y,
+                Added::Codes(codes, scale) => math::mul_add(f32::from(codes[at]), scale, y),
+                Added::Real(values) => y + values[at],
+            };
+            let y = clamped(q, y);
+            // SAFETY: `at` and `n` lie inside of the output, see `Gemm::checked`; nobody else writes
+            // these rows and panels.
+            unsafe {
+                match &g.sink {
+                    Sink::Codes(out) => out.at(at).write(math::round_even(y) as u8),
+                    Sink::Real(out) => out.at(at).write(y),
+                    Sink::Sums(out) => *out.at(n) += y,
                 }
-                Sink::Sums(out) => out[n] += clamped(q, y),
             }
         }
     }
@@ -58,28 +102,171 @@ fn depthwise(d: &Depthwise, rows: &[&[u8]], out: &mut [u8]) {
                     };
                     let tap = ky * d.kernel + kx;
                     let weight = d.weights[(tap / 2 * padded + c) * 2 + tap % 2];
-                    sum = sum.wrapping_add(value as i32 * weight as i32);
+                    sum = sum.wrapping_add(i32::from(value) * i32::from(weight));
                 }
             }
-            let y = clamped(&d.requant, scaled(&d.requant, c, sum));
-            out[x * d.channels + c] = math::round_even(y) as u8;
+            let y = clamped(&d.requant, activated(&d.requant, c, sum as f32, 1.0));
+            out[x * d.stride_out + c] = math::round_even(y) as u8;
         }
     }
 }
 
-/// The end of every float sum: the elements that fill no whole vector go to the first lanes, then
-/// the tree.
+/// What stands for the values of one row of codes.
+pub(super) struct RowSteps {
+    /// Codes per unit.
+    pub(super) per_unit: f32,
+    /// Units per code.
+    pub(super) step: f32,
+    /// The code of zero, a whole number in 0..=255.
+    pub(super) zero: f32,
+}
+
+/// Ranges smaller than this (or without end) hold nothing.
+const SMALLEST: f32 = 1e-30;
+
+/// Steps for values in `least..=greatest`, with zero among them; nothing for an empty range.
 #[inline(always)]
-pub(super) fn finish_dot(mut lanes: [f32; LANES], a: &[f32], b: &[f32]) -> f32 {
-    for ((lane, a), b) in lanes.iter_mut().zip(a).zip(b) {
-        *lane = math::mul_add(*a, *b, *lane);
+pub(super) fn row_steps(least: f32, greatest: f32) -> Option<RowSteps> {
+    let range = greatest - least;
+    if !(SMALLEST..=f32::MAX).contains(&range) {
+        return None;
     }
+    let (per_unit, step) = (255.0 / range, range / 255.0);
+    Some(RowSteps { per_unit, step, zero: math::round_even(-least * per_unit) })
+}
+
+/// Codes per unit and units per code for values in `-widest..=widest`, with codes in -127..=127.
+#[inline(always)]
+pub(super) fn symmetric_steps(widest: f32) -> [f32; 2] {
+    if (SMALLEST..=f32::MAX).contains(&widest) {
+        [127.0 / widest, widest / 127.0]
+    } else {
+        [0.0; 2]
+    }
+}
+
+#[inline(always)]
+pub(super) fn over_deviation(squares: f32, len: usize, epsilon: f32) -> f32 {
+    1.0 / math::sqrt(squares / len as f32 + epsilon)
+}
+
+/// One over the sum of a row of codes.
+#[inline(always)]
+pub(super) fn over_total(codes: &[u8]) -> f32 {
+    let total: u32 = codes.iter().map(|code| u32::from(*code)).sum();
+    1.0 / total.max(1) as f32
+}
+
+/// Mean and one over the deviation of a row, both summed over [`LANES`] strided lanes.
+fn moments(row: &[f32], epsilon: f32) -> [f32; 2] {
+    let (mut sum, mut squares) = ([0.0; LANES], [0.0; LANES]);
+    for (i, x) in row.iter().enumerate() {
+        sum[i % LANES] += x;
+    }
+    let mean = tree(sum) / row.len() as f32;
+    for (i, x) in row.iter().enumerate() {
+        let x = x - mean;
+        squares[i % LANES] = math::mul_add(x, x, squares[i % LANES]);
+    }
+    [mean, over_deviation(tree(squares), row.len(), epsilon)]
+}
+
+fn quantize(q: &Quantize, row: &[f32], codes: &mut [u8]) -> (f32, u8) {
+    let moments = q.epsilon.map(|epsilon| moments(row, epsilon));
+    let value = |i: usize| {
+        let x = moments.map_or(row[i], |[mean, over]| (row[i] - mean) * over);
+        q.factors.get(i).map_or(x, |factor| x * factor)
+    };
+    let (mut least, mut greatest) = (0.0f32, 0.0f32);
+    for i in 0..row.len() {
+        (least, greatest) = (least.min(value(i)), greatest.max(value(i)));
+    }
+    codes.fill(0);
+    let Some(steps) = row_steps(least, greatest) else { return (1.0, 0) };
+    for (i, code) in codes.iter_mut().enumerate().take(row.len()) {
+        let y = math::mul_add(value(i), steps.per_unit, steps.zero);
+        *code = math::round_even(y.max(0.0).min(255.0)) as u8;
+    }
+    (steps.step, steps.zero as u8)
+}
+
+fn normalize(epsilon: f32, gain: &[f32], shift: &[f32], row: &[f32], out: &mut [f32]) {
+    let [mean, over] = moments(row, epsilon);
+    for (i, out) in out.iter_mut().enumerate() {
+        *out = math::mul_add((row[i] - mean) * over, gain[i], shift[i]);
+    }
+}
+
+fn softmax(row: &[f32], codes: &mut [u8]) -> f32 {
+    let greatest = row.iter().copied().fold(f32::MIN, f32::max);
+    codes.fill(0);
+    for (code, x) in codes.iter_mut().zip(row) {
+        *code = math::round_even(math::exp(x - greatest) * 255.0) as u8;
+    }
+    over_total(codes)
+}
+
+fn scale_codes(q: &Requant, row: &[u8], out: &mut [u8]) {
+    for (n, (code, out)) in row.iter().zip(out).enumerate() {
+        let y = clamped(q, activated(q, n, f32::from(*code), 1.0));
+        *out = math::round_even(y) as u8;
+    }
+}
+
+/// A value in -127..=127.
+fn symmetric(x: f32, per_unit: f32) -> i8 {
+    math::round_even((x * per_unit).max(-127.0).min(127.0)) as i8
+}
+
+fn pack_key(row: &[f32], packed: &mut [i8], lane: usize) -> (f32, i32) {
+    let widest = row.iter().fold(0.0f32, |widest, x| widest.max(x.abs()));
+    let [per_unit, step] = symmetric_steps(widest);
+    let mut sum = 0;
+    for i in 0..row.len().next_multiple_of(4) {
+        let code = row.get(i).map_or(0, |x| symmetric(*x, per_unit));
+        packed[(i / 4 * LANES + lane) * 4 + i % 4] = code;
+        sum += i32::from(code);
+    }
+    (step, sum)
+}
+
+fn pack_values(v: &Values, packed: &mut [i8], scale: &mut [f32; LANES], sums: &mut [i32; LANES]) {
+    for lane in 0..LANES {
+        let value = |row: usize| {
+            let exists = row < v.rows && lane < v.columns;
+            if exists { v.data[row * v.stride + lane] } else { 0.0 }
+        };
+        let widest = (0..v.rows).fold(0.0f32, |widest, row| widest.max(value(row).abs()));
+        let per_unit;
+        [per_unit, scale[lane]] = symmetric_steps(widest);
+        sums[lane] = 0;
+        for row in 0..packed.len() / LANES {
+            let code = symmetric(value(row), per_unit);
+            packed[(row / 4 * LANES + lane) * 4 + row % 4] = code;
+            sums[lane] += i32::from(code);
+        }
+    }
+}
+
+/// The tree at the end of every float sum: l += l + 8, l + 4, l + 2, l + 1.
+#[inline(always)]
+pub(super) fn tree(mut lanes: [f32; LANES]) -> f32 {
     for half in [8, 4, 2, 1] {
         for l in 0..half {
             lanes[l] += lanes[l + half];
         }
     }
     lanes[0]
+}
+
+/// The end of a dot product: the elements that fill no whole vector go to the first lanes, then the
+/// [`tree`].
+#[inline(always)]
+pub(super) fn finish_dot(mut lanes: [f32; LANES], a: &[f32], b: &[f32]) -> f32 {
+    for ((lane, a), b) in lanes.iter_mut().zip(a).zip(b) {
+        *lane = math::mul_add(*a, *b, *lane);
+    }
+    tree(lanes)
 }
 
 fn dot_f32(a: &[f32], b: &[f32]) -> f32 {

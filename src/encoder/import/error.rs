@@ -106,4 +106,7 @@ pub enum ImportError {
     /// The new encoder does not run.
     #[error(transparent)]
     Encoder(#[from] EncoderError),
+    /// The threads could not be started.
+    #[error(transparent)]
+    Pool(#[from] crate::kernels::PoolError),
 }

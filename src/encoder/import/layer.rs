@@ -3,7 +3,7 @@
 
 use crate::asset::encoder::{Layer, LayerKind, LayerRecord};
 use crate::encoder::ops::{Geometry, unfold};
-use crate::kernels::{self, Kernels, PackedMatrix, Requant, Residual};
+use crate::kernels::{self, Added, Kernels, Out, PackedMatrix, Pool, Requant, Rows};
 
 /// A layer with everything that the sections need, except where its parts lie.
 pub(super) struct Int8Layer {
@@ -32,11 +32,17 @@ impl Int8Layer {
 
     fn requant(&self) -> Requant<'_> {
         let LayerRecord { lo, hi, .. } = self.record;
-        Requant { scale: &self.scale, bias: &self.bias, lo, hi }
+        Requant { lo, hi, ..Requant::to_codes(&self.scale, &self.bias) }
     }
 
     /// The layer's codes for one image, or nothing for a pooled convolution.
-    pub(super) fn run(&self, kernels: &Kernels, image: &[u8], added: Option<&[u8]>) -> Vec<u8> {
+    pub(super) fn run(
+        &self,
+        kernels: &Kernels,
+        pool: &Pool,
+        image: &[u8],
+        added: Option<&[u8]>,
+    ) -> Vec<u8> {
         let g = self.geometry();
         let n = g.channels_out;
         let mut out = vec![0; g.positions_out() * n];
@@ -52,35 +58,33 @@ impl Int8Layer {
                     unfolded = rows;
                     &unfolded
                 };
-                let scale = self.record.residual_scale;
-                let added = added.map(|data| Residual { data, scale });
-                let w = PackedMatrix { k: g.columns, n, data };
-                let q = self.requant();
-                kernels.gemm(rows, g.columns, g.positions_out(), w, q, added, &mut out);
+                let added = match added {
+                    Some(codes) => Added::Codes(codes, self.record.residual_scale),
+                    None => Added::Nothing,
+                };
+                let mut sums = vec![0; n.next_multiple_of(kernels::LANES)];
+                kernels::row_sums(g.columns, n, data, &mut sums);
+                let w = PackedMatrix { k: g.columns, n, data, sums: &sums };
+                let rows = Rows::of_codes(rows, g.columns, g.positions_out());
+                kernels.gemm(pool, rows, w, self.requant(), added, Out::Codes(&mut out), n);
             }
             Weights::Depthwise(weights) => {
                 let layer = kernels::Depthwise {
                     channels: n,
                     kernel: g.kernel,
                     stride: g.stride,
+                    pad_top: g.pad_top,
                     pad_left: g.pad_left,
+                    height_in: g.height_in,
                     width_in: g.width_in,
+                    height_out: g.height_out,
                     width_out: g.width_out,
+                    stride_out: n,
                     weights,
                     requant: self.requant(),
                     pad: &self.pad,
                 };
-                let row_in = g.width_in * n;
-                for (y, out) in out.chunks_exact_mut(g.width_out * n).enumerate() {
-                    let rows = (0..g.kernel).map(|tap| {
-                        match (y * g.stride + tap).checked_sub(g.pad_top) {
-                            Some(y) if y < g.height_in => &image[y * row_in..(y + 1) * row_in],
-                            _ => &[],
-                        }
-                    });
-                    let rows: Vec<&[u8]> = rows.collect();
-                    kernels.depthwise(&layer, &rows, out);
-                }
+                kernels.depthwise(pool, &layer, image, &mut out);
             }
         }
         out

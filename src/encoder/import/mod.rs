@@ -38,7 +38,7 @@ pub use report::{LayerReport, Report};
 use self::float::FloatNet;
 use self::layer::Int8Layer;
 use crate::asset::{Builder, EncoderId, Preprocess, Tag};
-use crate::kernels;
+use crate::kernels::{self, Pool, PoolError};
 
 /// Least mean cosine to the float network that is accepted unless something else is asked for.
 pub const MIN_COSINE: f64 = 0.99;
@@ -148,10 +148,12 @@ pub fn import(
         let Some(layer) = layer else { continue };
         let added = inputs.get(1).map(|value| &values[*value]);
         let outputs = values[inputs[0]].par_iter().enumerate().map(|(picture, image)| {
-            layer.run(kernels, image, added.map(|added| added[picture].as_slice()))
+            // Pictures are shared among the threads, a layer is not.
+            let pool = Pool::new(1, kernels.scratch(layer.geometry().columns))?;
+            Ok(layer.run(kernels, &pool, image, added.map(|added| added[picture].as_slice())))
         });
-        let outputs = outputs.collect();
-        values.push(outputs);
+        let outputs: Result<_, PoolError> = outputs.collect();
+        values.push(outputs?);
         layers.push(layer);
         // What nobody reads any more is kept only where the layers are compared.
         for (value, images) in values.iter_mut().enumerate() {

@@ -3,11 +3,8 @@
 use tract_core::internal::*;
 
 use super::patches::unfold;
-use super::{Body, Geometry};
-use crate::kernels::{PackedMatrix, Residual};
-
-/// Output positions whose patches are unfolded at a time.
-const BLOCK: usize = 64;
+use super::{Body, Engine};
+use crate::kernels::{Added, Out, Rows};
 
 /// u8 `[1, h, w, c]` → u8 `[1, h', w', n]`; with a residual a second input of the output's shape.
 #[derive(Clone, Debug, PartialEq)]
@@ -18,13 +15,6 @@ pub(in crate::encoder) struct Conv {
 }
 
 impl Eq for Conv {}
-
-impl Conv {
-    /// Bytes of scratch that each thread needs.
-    pub(in crate::encoder) fn scratch(geometry: &Geometry) -> usize {
-        if geometry.pointwise { 0 } else { BLOCK * geometry.columns }
-    }
-}
 
 impl Op for Conv {
     fn name(&self) -> StaticName {
@@ -41,39 +31,26 @@ impl EvalOp for Conv {
         let Body { engine, geometry: g, .. } = &self.body;
         let image = inputs[0].try_as_plain_ram()?.as_slice::<u8>()?;
         let added = match self.residual_scale {
-            Some(scale) => Some((scale, inputs[1].try_as_plain_ram()?.as_slice::<u8>()?)),
-            None => None,
+            Some(scale) => Added::Codes(inputs[1].try_as_plain_ram()?.as_slice::<u8>()?, scale),
+            None => Added::Nothing,
         };
         let (n, k) = (g.channels_out, g.columns);
-        let weights = PackedMatrix { k, n, data: self.body.weights.get()? };
+        let weights = self.body.matrix()?;
         let (requant, pad) = (self.body.requant()?, self.body.pad.get::<u8>()?);
-
-        // Both functions write the output positions from `first` on.
-        let product = |first: usize, rows: &[u8], out: &mut [u8]| {
-            let residual = added
-                .map(|(scale, data)| Residual { data: &data[first * n..][..out.len()], scale });
-            engine.kernels.gemm(rows, k, out.len() / n, weights, requant, residual, out);
-        };
-        let unfolded = |first: usize, out: &mut [u8]| {
-            engine.with_scratch(|scratch| {
-                for (i, out) in out.chunks_mut(BLOCK * n).enumerate() {
-                    let rows = &mut scratch[..out.len() / n * k];
-                    unfold(g, image, pad, first + i * BLOCK, rows);
-                    product(first + i * BLOCK, rows, out);
-                }
-            });
-        };
+        let Engine { kernels, pool } = &**engine;
 
         let mut output = self.body.output()?;
         let mut view = output.try_as_plain_ram_mut()?;
-        let out = view.as_slice_mut::<u8>()?;
-        engine.split(out, n, |first, out| {
-            if g.pointwise {
-                product(first, &image[first * k..], out)
-            } else {
-                unfolded(first, out)
-            }
-        });
+        let out = Out::Codes(view.as_slice_mut::<u8>()?);
+        if g.pointwise {
+            let rows = Rows::of_codes(image, k, g.positions_out());
+            kernels.gemm(pool, rows, weights, requant, added, out, n);
+        } else {
+            let mut patches = vec![0; g.positions_out() * k];
+            pool.split(&mut patches, k, |first, rows, _| unfold(g, image, pad, first, rows));
+            let rows = Rows::of_codes(&patches, k, g.positions_out());
+            kernels.gemm(pool, rows, weights, requant, added, out, n);
+        }
         Ok(tvec!(output.into_tvalue()))
     }
 }

@@ -1,4 +1,4 @@
-//! Depthwise convolution, one output row at a time.
+//! Depthwise convolution.
 
 use tract_core::internal::*;
 
@@ -31,33 +31,20 @@ impl EvalOp for Depthwise {
             channels: g.channels_out,
             kernel: g.kernel,
             stride: g.stride,
+            pad_top: g.pad_top,
             pad_left: g.pad_left,
+            height_in: g.height_in,
             width_in: g.width_in,
+            height_out: g.height_out,
             width_out: g.width_out,
+            stride_out: g.channels_out,
             weights: self.body.weights.get()?,
             requant: self.body.requant()?,
             pad: self.body.pad.get()?,
         };
-        let row_in = g.width_in * g.channels_in;
-        let row_out = g.width_out * g.channels_out;
-        let input_row = |y: usize| match y.checked_sub(g.pad_top) {
-            Some(y) if y < g.height_in => &image[y * row_in..(y + 1) * row_in],
-            _ => &[],
-        };
-
         let mut output = self.body.output()?;
         let mut view = output.try_as_plain_ram_mut()?;
-        let out = view.as_slice_mut::<u8>()?;
-        engine.split(out, row_out, |first, out| {
-            for (i, out) in out.chunks_exact_mut(row_out).enumerate() {
-                let mut rows: [&[u8]; kernels::MAX_SIDE] = Default::default();
-                let rows = &mut rows[..g.kernel];
-                for (tap, row) in rows.iter_mut().enumerate() {
-                    *row = input_row((first + i) * g.stride + tap);
-                }
-                engine.kernels.depthwise(&layer, rows, out);
-            }
-        });
+        engine.kernels.depthwise(&engine.pool, &layer, image, view.as_slice_mut::<u8>()?);
         Ok(tvec!(output.into_tvalue()))
     }
 }

@@ -9,15 +9,14 @@ mod pooled_conv;
 
 use std::fmt;
 use std::ops::Range;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 
-use rayon::prelude::*;
 use tract_core::internal::*;
 use zerocopy::{FromBytes, Immutable};
 
 use crate::asset::AssetFile;
 use crate::asset::encoder::Layer;
-use crate::kernels::{Kernels, Requant};
+use crate::kernels::{self, Kernels, PackedMatrix, Pool, Requant};
 
 pub(super) use conv::Conv;
 pub(super) use depthwise::Depthwise;
@@ -25,43 +24,10 @@ pub(super) use depthwise::Depthwise;
 pub(super) use patches::unfold;
 pub(super) use pooled_conv::PooledConv;
 
-/// Tasks per thread: enough that one slow core does not hold up the others.
-const TASKS_PER_THREAD: usize = 2;
-
-/// What all ops of an encoder share: the kernels, the number of threads and their scratch.
+/// What all ops of an encoder share.
 pub(super) struct Engine {
-    kernels: &'static Kernels,
-    threads: usize,
-    /// One for each thread, allocated once.
-    scratch: Vec<Mutex<Vec<u8>>>,
-}
-
-impl Engine {
-    /// `scratch` is the greatest number of bytes that an op asks for.
-    pub(super) fn new(kernels: &'static Kernels, threads: usize, scratch: usize) -> Self {
-        let scratch = (0..threads).map(|_| Mutex::new(vec![0; scratch])).collect();
-        Self { kernels, threads, scratch }
-    }
-
-    /// Cuts `out` into runs of whole groups, `group` values each (the last may be shorter), and
-    /// calls `f` with the number of the run's first group; on the pool that this is called in, if
-    /// there is more than one thread.
-    fn split<T: Send>(&self, out: &mut [T], group: usize, f: impl Fn(usize, &mut [T]) + Sync) {
-        let groups = out.len().div_ceil(group);
-        if self.threads == 1 || groups < 2 {
-            return f(0, out);
-        }
-        let run = groups.div_ceil(self.threads * TASKS_PER_THREAD);
-        out.par_chunks_mut(run * group).enumerate().for_each(|(i, part)| f(i * run, part));
-    }
-
-    /// Lends the calling thread its scratch.
-    fn with_scratch<R>(&self, f: impl FnOnce(&mut [u8]) -> R) -> R {
-        let thread = rayon::current_thread_index().unwrap_or(0) % self.scratch.len().max(1);
-        // A panic while it was lent leaves nothing in it that anybody reads.
-        let mut scratch = self.scratch[thread].lock().unwrap_or_else(PoisonError::into_inner);
-        f(&mut scratch)
-    }
+    pub(super) kernels: &'static Kernels,
+    pub(super) pool: Pool,
 }
 
 /// A part of the asset, read in place.
@@ -95,6 +61,7 @@ pub(super) struct Body {
     engine: Arc<Engine>,
     geometry: Geometry,
     weights: Part,
+    sums: Arc<[i32]>,
     scale: Part,
     bias: Part,
     pad: Part,
@@ -164,10 +131,19 @@ impl Body {
             let range = part.range();
             Part::new(file, weights + range.start..weights + range.end)
         };
+        let (geometry, weights) = (Geometry::of(layer), part(layer.record.weights));
+        let (k, n) = (geometry.columns, geometry.channels_out);
+        let mut sums = vec![0; n.next_multiple_of(kernels::LANES)];
+        if let Ok(packed) = weights.get::<i8>()
+            && packed.len() == kernels::packed_len(k, n)
+        {
+            kernels::row_sums(k, n, packed, &mut sums);
+        }
         Self {
             engine: Arc::clone(engine),
-            geometry: Geometry::of(layer),
-            weights: part(layer.record.weights),
+            geometry,
+            weights,
+            sums: sums.into(),
             scale: part(layer.record.scale),
             bias: part(layer.record.bias),
             pad: part(layer.record.pad),
@@ -175,12 +151,14 @@ impl Body {
     }
 
     fn requant(&self) -> TractResult<Requant<'_>> {
-        Ok(Requant {
-            scale: self.scale.get()?,
-            bias: self.bias.get()?,
-            lo: self.geometry.lo,
-            hi: self.geometry.hi,
-        })
+        let Geometry { lo, hi, .. } = self.geometry;
+        Ok(Requant { lo, hi, ..Requant::to_codes(self.scale.get()?, self.bias.get()?) })
+    }
+
+    fn matrix(&self) -> TractResult<PackedMatrix<'_>> {
+        let Geometry { columns, channels_out, .. } = self.geometry;
+        let data = self.weights.get()?;
+        Ok(PackedMatrix { k: columns, n: channels_out, data, sums: &self.sums })
     }
 
     /// A tensor for a u8 result.

@@ -4,7 +4,7 @@
 use tract_core::internal::*;
 
 use super::Body;
-use crate::kernels::{LANES, PackedMatrix, Requant};
+use crate::kernels::Rows;
 
 /// u8 `[1, h, w, c]` → f32 `[1, n]`.
 #[derive(Clone, Debug, PartialEq)]
@@ -28,23 +28,12 @@ impl EvalOp for PooledConv {
     fn eval(&self, _: &EvalContext, inputs: TVec<TValue>) -> TractResult<TVec<TValue>> {
         let Body { engine, geometry: g, .. } = &self.body;
         let image = inputs[0].try_as_plain_ram()?.as_slice::<u8>()?;
-        let (n, k) = (g.channels_out, g.columns);
-        let weights = PackedMatrix { k, n, data: self.body.weights.get()? };
-        let requant = self.body.requant()?;
-
-        let mut output = Tensor::zero::<f32>(&[1, n])?;
+        let rows = Rows::of_codes(image, g.columns, g.positions_out());
+        let (weights, requant) = (self.body.matrix()?, self.body.requant()?);
+        let mut output = Tensor::zero::<f32>(&[1, g.channels_out])?;
         let mut view = output.try_as_plain_ram_mut()?;
         let out = view.as_slice_mut::<f32>()?;
-        // A sum runs over all positions: threads share the channels, whole panels each.
-        engine.split(out, LANES, |panel, out| {
-            let requant = Requant {
-                scale: &requant.scale[panel * LANES..],
-                bias: &requant.bias[panel * LANES..],
-                ..requant
-            };
-            let weights = weights.panels(panel..panel + out.len().div_ceil(LANES));
-            engine.kernels.gemm_mean(image, k, g.positions_out(), weights, requant, out);
-        });
+        engine.kernels.gemm_mean(&engine.pool, rows, weights, requant, out);
         Ok(tvec!(output.into_tvalue()))
     }
 }

@@ -1,20 +1,23 @@
 //! Matrix products.
 
 use core::arch::x86_64::*;
+use core::ops::Range;
 
-use super::{HALF, Units, load_codes, load_panel, store_codes};
-use crate::kernels::{Gemm, LANES, Sink};
+use super::lanes::F32x16;
+use super::{HALF, load_panel};
+use crate::kernels::vector::finish;
+use crate::kernels::{Gemm, LANES};
 
 /// Rows of the largest tile, which is one panel wide: 12 registers of sums either way.
 const TILE_ROWS: usize = 3;
 const TILE_ROWS_VNNI: usize = 6;
 
 #[target_feature(enable = "avx2,fma,f16c")]
-pub(super) fn gemm(g: &Gemm, mut sink: Sink) {
-    let mut r = 0;
-    while r < g.rows {
-        let rows = if g.rows - r < TILE_ROWS { 1 } else { TILE_ROWS };
-        for p in 0..g.w.n.div_ceil(LANES) {
+pub(super) fn gemm(g: &Gemm, rows: Range<usize>, panels: Range<usize>, _: &mut [u8]) {
+    let (mut r, end) = (rows.start, rows.end);
+    while r < end {
+        let rows = if end - r < TILE_ROWS { 1 } else { TILE_ROWS };
+        for p in panels.clone() {
             let mut sums = [[0; LANES]; TILE_ROWS];
             // SAFETY: rows r..r + rows and panel p exist, see `Gemm::checked`.
             unsafe {
@@ -22,7 +25,7 @@ pub(super) fn gemm(g: &Gemm, mut sink: Sink) {
                     TILE_ROWS => tile::<TILE_ROWS>(g, r, p, &mut sums),
                     _ => tile::<1>(g, r, p, &mut sums),
                 }
-                finish(g, r, p, &sums[..rows], &mut sink);
+                finish::<F32x16>(g, r, p, &sums[..rows], 0);
             }
         }
         r += rows;
@@ -30,15 +33,15 @@ pub(super) fn gemm(g: &Gemm, mut sink: Sink) {
 }
 
 #[target_feature(enable = "avx2,fma,f16c,avxvnni")]
-pub(super) fn gemm_vnni(g: &Gemm, mut sink: Sink) {
-    let mut r = 0;
-    while r < g.rows {
-        let rows = match g.rows - r {
+pub(super) fn gemm_vnni(g: &Gemm, rows: Range<usize>, panels: Range<usize>, _: &mut [u8]) {
+    let (mut r, end) = (rows.start, rows.end);
+    while r < end {
+        let rows = match end - r {
             TILE_ROWS_VNNI.. => TILE_ROWS_VNNI,
             4.. => 4,
             _ => 1,
         };
-        for p in 0..g.w.n.div_ceil(LANES) {
+        for p in panels.clone() {
             let mut sums = [[0; LANES]; TILE_ROWS_VNNI];
             // SAFETY: rows r..r + rows and panel p exist, see `Gemm::checked`.
             unsafe {
@@ -47,7 +50,7 @@ pub(super) fn gemm_vnni(g: &Gemm, mut sink: Sink) {
                     4 => tile_vnni::<4>(g, r, p, &mut sums),
                     _ => tile_vnni::<1>(g, r, p, &mut sums),
                 }
-                finish(g, r, p, &sums[..rows], &mut sink);
+                finish::<F32x16>(g, r, p, &sums[..rows], 0);
             }
         }
         r += rows;
@@ -66,12 +69,12 @@ unsafe fn tile<const R: usize>(g: &Gemm, r: usize, p: usize, sums: &mut [[i32; L
     // SAFETY: k / 4 groups of 4 inputs lie inside of each row, and one 64-byte group of weights for
     // each (and for a last incomplete one) inside of the panel.
     unsafe {
-        let mut a = g.a.as_ptr().add(r * g.lda);
+        let mut a = g.a.codes.as_ptr().add(r * g.a.stride);
         let mut weights = g.w.data.as_ptr().add(p * g.w.panel_len());
         for _ in 0..g.w.k / 4 {
             let mut fours = [_mm256_setzero_si256(); R];
             for (r, four) in fours.iter_mut().enumerate() {
-                *four = widen_four(a.add(r * g.lda).cast::<i32>().read_unaligned());
+                *four = widen_four(a.add(r * g.a.stride).cast::<i32>().read_unaligned());
             }
             multiply_add(&mut acc, fours, weights);
             a = a.add(4);
@@ -136,12 +139,12 @@ unsafe fn tile_vnni<const R: usize>(
     let mut acc = [[_mm256_setzero_si256(); 2]; R];
     // SAFETY: as in `tile`.
     unsafe {
-        let mut a = g.a.as_ptr().add(r * g.lda);
+        let mut a = g.a.codes.as_ptr().add(r * g.a.stride);
         let mut weights = g.w.data.as_ptr().add(p * g.w.panel_len());
         for _ in 0..g.w.k / 4 {
             let w = load_panel(weights);
             for (r, acc) in acc.iter_mut().enumerate() {
-                let four = _mm256_set1_epi32(a.add(r * g.lda).cast::<i32>().read_unaligned());
+                let four = _mm256_set1_epi32(a.add(r * g.a.stride).cast::<i32>().read_unaligned());
                 acc[0] = _mm256_dpbusd_avx_epi32(acc[0], four, w[0]);
                 acc[1] = _mm256_dpbusd_avx_epi32(acc[1], four, w[1]);
             }
@@ -159,55 +162,6 @@ unsafe fn tile_vnni<const R: usize>(
         for (acc, sums) in acc.iter().zip(sums) {
             _mm256_storeu_si256(sums.as_mut_ptr().cast(), acc[0]);
             _mm256_storeu_si256(sums.as_mut_ptr().add(HALF).cast(), acc[1]);
-        }
-    }
-}
-
-/// Activations of the sums of rows from `r` and panel `p`, half a panel at a time.
-///
-/// # Safety
-/// The rows and the panel lie inside of `g`, and `sink` fits it.
-#[inline]
-#[target_feature(enable = "avx2,fma,f16c")]
-unsafe fn finish(g: &Gemm, r: usize, p: usize, sums: &[[i32; LANES]], sink: &mut Sink) {
-    for half in 0..2 {
-        let n = p * LANES + half * HALF;
-        if n >= g.w.n {
-            return;
-        }
-        let count = (g.w.n - n).min(HALF);
-        // SAFETY: scale and bias are padded to whole panels; the `count` channels exist, of rows
-        // that exist.
-        unsafe {
-            let units = Units::load(&g.q, n);
-            match sink {
-                Sink::Codes(out, residual) => {
-                    let mut at = r * g.w.n + n;
-                    for sums in sums {
-                        let sums = sums.as_ptr().add(half * HALF).cast();
-                        let mut y = units.scaled(_mm256_loadu_si256(sums));
-                        if let Some(res) = residual {
-                            let codes = load_codes(res.data.as_ptr().add(at), count);
-                            let codes = _mm256_cvtepi32_ps(codes);
-                            y = _mm256_fmadd_ps(codes, _mm256_set1_ps(res.scale), y);
-                        }
-                        store_codes(units.clamped(y), out.as_mut_ptr().add(at), count);
-                        at += g.w.n;
-                    }
-                }
-                Sink::Sums(out) => {
-                    let mut total = [0.0; HALF];
-                    total[..count].copy_from_slice(&out[n..][..count]);
-                    let mut acc = _mm256_loadu_ps(total.as_ptr());
-                    for sums in sums {
-                        let sums = sums.as_ptr().add(half * HALF).cast();
-                        let y = units.scaled(_mm256_loadu_si256(sums));
-                        acc = _mm256_add_ps(acc, units.clamped(y));
-                    }
-                    _mm256_storeu_ps(total.as_mut_ptr(), acc);
-                    out[n..][..count].copy_from_slice(&total[..count]);
-                }
-            }
         }
     }
 }

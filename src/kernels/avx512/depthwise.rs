@@ -2,8 +2,11 @@
 
 use core::arch::x86_64::*;
 
-use super::{Units, lanes_of, load_codes, store_codes};
+use super::lanes::F32x16;
+use super::{lanes_of, load_codes};
+use crate::kernels::lanes::Lanes;
 use crate::kernels::strip::{COLUMNS, Rows, Strips};
+use crate::kernels::vector::Finish;
 use crate::kernels::{Depthwise, LANES, MAX_SIDE};
 
 #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512vnni,fma")]
@@ -56,7 +59,8 @@ unsafe fn depthwise_block<const SIDE: usize>(
                 *weights = _mm512_or_si512(first, _mm512_slli_epi32::<16>(second));
             }
         }
-        let units = Units::load(&d.requant, c);
+        let units = Finish::<F32x16>::load(&d.requant, c);
+        let count = (d.channels - c).min(LANES);
         let source = Rows::<SIDE>::new(d, rows, c);
         for strip in Strips::new(d) {
             for (range, mut pixels) in source.runs(&strip) {
@@ -79,9 +83,9 @@ unsafe fn depthwise_block<const SIDE: usize>(
                         sum = _mm512_dpwssd_epi32(sum, column[pair], weights[pair]);
                     }
                 }
-                let y = units.clamped(units.scaled(sum));
-                let at = (strip.output + i) * d.channels + c;
-                store_codes(y, lanes, out.as_mut_ptr().add(at));
+                let y = units.activated(F32x16(_mm512_cvtepi32_ps(sum)), None);
+                let at = (strip.output + i) * d.stride_out + c;
+                units.clamped(y).store_codes_part(out.as_mut_ptr().add(at), count);
             }
         }
     }

@@ -1,9 +1,11 @@
 //! Matrix products.
 
 use core::arch::x86_64::*;
+use core::ops::Range;
 
-use super::{Units, lanes_of, store_codes};
-use crate::kernels::{Gemm, LANES, Sink};
+use super::lanes::F32x16;
+use crate::kernels::vector::finish;
+use crate::kernels::{Gemm, LANES};
 
 /// Rows and panels of the largest tile: 24 sums, 2 weights and 1 input fill the 32 registers best.
 const TILE_ROWS: usize = 12;
@@ -14,33 +16,32 @@ const TILE_PANELS: usize = 2;
 struct Sums([[[i32; LANES]; TILE_ROWS]; TILE_PANELS]);
 
 #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512vnni,fma")]
-pub(super) fn gemm(g: &Gemm, mut sink: Sink) {
+pub(super) fn gemm(g: &Gemm, rows: Range<usize>, panels: Range<usize>, _: &mut [u8]) {
     let mut sums = Sums([[[0; LANES]; TILE_ROWS]; TILE_PANELS]);
-    let mut r = 0;
-    while r < g.rows {
-        r += match g.rows - r {
-            TILE_ROWS.. => row_block::<TILE_ROWS>(g, r, &mut sums, &mut sink),
-            4.. => row_block::<4>(g, r, &mut sums, &mut sink),
-            _ => row_block::<1>(g, r, &mut sums, &mut sink),
+    let mut r = rows.start;
+    while r < rows.end {
+        r += match rows.end - r {
+            TILE_ROWS.. => row_block::<TILE_ROWS>(g, r, panels.clone(), &mut sums),
+            4.. => row_block::<4>(g, r, panels.clone(), &mut sums),
+            _ => row_block::<1>(g, r, panels.clone(), &mut sums),
         };
     }
 }
 
-/// `R` rows against every panel; returns `R`.
+/// `R` rows against the panels; returns `R`.
 #[inline]
 #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512vnni,fma")]
-fn row_block<const R: usize>(g: &Gemm, r: usize, sums: &mut Sums, sink: &mut Sink) -> usize {
-    let panels = g.w.n.div_ceil(LANES);
-    for p in (0..panels).step_by(TILE_PANELS) {
+fn row_block<const R: usize>(g: &Gemm, r: usize, panels: Range<usize>, sums: &mut Sums) -> usize {
+    for p in panels.clone().step_by(TILE_PANELS) {
         // SAFETY: rows r..r + R and the panels from p exist, see `Gemm::checked`.
         unsafe {
-            if p + 1 < panels {
+            if p + 1 < panels.end {
                 tile::<R, 2>(g, r, p, sums);
-                finish(g, r, p + 1, &sums.0[1][..R], sink);
+                finish::<F32x16>(g, r, p + 1, &sums.0[1][..R], 0);
             } else {
                 tile::<R, 1>(g, r, p, sums);
             }
-            finish(g, r, p, &sums.0[0][..R], sink);
+            finish::<F32x16>(g, r, p, &sums.0[0][..R], 0);
         }
     }
     R
@@ -59,14 +60,14 @@ unsafe fn tile<const R: usize, const P: usize>(g: &Gemm, r: usize, p: usize, sum
     // SAFETY: k / 4 groups of 4 inputs lie inside of each row, and one 64-byte group of weights for
     // each (and for a last incomplete one) inside of each panel.
     unsafe {
-        let mut a = g.a.as_ptr().add(r * g.lda);
+        let mut a = g.a.codes.as_ptr().add(r * g.a.stride);
         let mut weights = g.w.data.as_ptr().add(p * panel);
         for _ in 0..g.w.k / 4 {
             for (p, w) in w.iter_mut().enumerate() {
                 *w = _mm512_loadu_si512(weights.add(p * panel).cast());
             }
             for (r, acc) in acc.iter_mut().enumerate() {
-                let four = _mm512_set1_epi32(a.add(r * g.lda).cast::<i32>().read_unaligned());
+                let four = _mm512_set1_epi32(a.add(r * g.a.stride).cast::<i32>().read_unaligned());
                 for (acc, w) in acc.iter_mut().zip(w) {
                     *acc = _mm512_dpbusd_epi32(*acc, four, w);
                 }
@@ -88,45 +89,6 @@ unsafe fn tile<const R: usize, const P: usize>(g: &Gemm, r: usize, p: usize, sum
         for (r, acc) in acc.iter().enumerate() {
             for (p, acc) in acc.iter().enumerate() {
                 _mm512_storeu_si512(sums.0[p][r].as_mut_ptr().cast(), *acc);
-            }
-        }
-    }
-}
-
-/// Activations of the sums of rows from `r` and panel `p`.
-///
-/// # Safety
-/// The rows and the panel lie inside of `g`, and `sink` fits it.
-#[inline]
-#[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512vnni,fma")]
-unsafe fn finish(g: &Gemm, r: usize, p: usize, sums: &[[i32; LANES]], sink: &mut Sink) {
-    let n = p * LANES;
-    let lanes = lanes_of(g.w.n, n);
-    // SAFETY: masked loads and stores touch the channels that exist, of rows that exist.
-    unsafe {
-        let units = Units::load(&g.q, n);
-        match sink {
-            Sink::Codes(out, residual) => {
-                let mut at = r * g.w.n + n;
-                for sums in sums {
-                    let mut y = units.scaled(_mm512_loadu_si512(sums.as_ptr().cast()));
-                    if let Some(res) = residual {
-                        let codes = _mm_maskz_loadu_epi8(lanes, res.data.as_ptr().add(at).cast());
-                        let codes = _mm512_cvtepi32_ps(_mm512_cvtepu8_epi32(codes));
-                        y = _mm512_fmadd_ps(codes, _mm512_set1_ps(res.scale), y);
-                    }
-                    store_codes(units.clamped(y), lanes, out.as_mut_ptr().add(at));
-                    at += g.w.n;
-                }
-            }
-            Sink::Sums(out) => {
-                let out = out.as_mut_ptr().add(n);
-                let mut total = _mm512_maskz_loadu_ps(lanes, out);
-                for sums in sums {
-                    let y = units.scaled(_mm512_loadu_si512(sums.as_ptr().cast()));
-                    total = _mm512_add_ps(total, units.clamped(y));
-                }
-                _mm512_mask_storeu_ps(out, lanes, total);
             }
         }
     }

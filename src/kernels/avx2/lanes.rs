@@ -1,0 +1,171 @@
+//! [`Lanes`] in two registers.
+
+use core::arch::x86_64::*;
+
+use super::HALF;
+use crate::kernels::lanes::Lanes;
+
+#[derive(Clone, Copy)]
+pub(super) struct F32x16(pub(super) [__m256; 2]);
+
+/// An expression on registers.
+macro_rules! registers {
+    ($e:expr) => {
+        // SAFETY: a value of this type exists or is made only below this module's table of kernels
+        // (see `Lanes`), so the processor has the instructions, which touch registers only.
+        F32x16(unsafe { $e })
+    };
+}
+
+impl Lanes for F32x16 {
+    #[inline(always)]
+    fn splat(x: f32) -> Self {
+        registers!([_mm256_set1_ps(x); 2])
+    }
+
+    #[inline(always)]
+    unsafe fn load(at: *const f32) -> Self {
+        // SAFETY: the caller's promise.
+        F32x16(unsafe { [_mm256_loadu_ps(at), _mm256_loadu_ps(at.add(HALF))] })
+    }
+
+    #[inline(always)]
+    unsafe fn store(self, at: *mut f32) {
+        // SAFETY: the caller's promise.
+        unsafe {
+            _mm256_storeu_ps(at, self.0[0]);
+            _mm256_storeu_ps(at.add(HALF), self.0[1]);
+        }
+    }
+
+    #[inline(always)]
+    unsafe fn load_codes(at: *const u8) -> Self {
+        // SAFETY: the caller's promise.
+        unsafe {
+            let low = _mm256_cvtepu8_epi32(_mm_loadl_epi64(at.cast()));
+            let high = _mm256_cvtepu8_epi32(_mm_loadl_epi64(at.add(HALF).cast()));
+            F32x16([_mm256_cvtepi32_ps(low), _mm256_cvtepi32_ps(high)])
+        }
+    }
+
+    #[inline(always)]
+    unsafe fn store_codes(self, at: *mut u8) {
+        // SAFETY: the caller's promise.
+        unsafe {
+            let (low, high) = (_mm256_cvtps_epi32(self.0[0]), _mm256_cvtps_epi32(self.0[1]));
+            // Words of lanes 0..4, 8..12 and 4..8, 12..16: put in order as 64-bit groups.
+            let words = _mm256_permute4x64_epi64::<0b11_01_10_00>(_mm256_packs_epi32(low, high));
+            let (low, high) = (_mm256_castsi256_si128(words), _mm256_extracti128_si256::<1>(words));
+            _mm_storeu_si128(at.cast(), _mm_packus_epi16(low, high));
+        }
+    }
+
+    #[inline(always)]
+    unsafe fn load_sums(sums: *const i32, columns: *const i32, factor: i32) -> Self {
+        // SAFETY: the caller's promise.
+        unsafe {
+            let mut halves = [_mm256_setzero_ps(); 2];
+            for (i, half) in halves.iter_mut().enumerate() {
+                let mut sums = _mm256_loadu_si256(sums.add(i * HALF).cast());
+                if factor != 0 {
+                    let columns = _mm256_loadu_si256(columns.add(i * HALF).cast());
+                    let more = _mm256_mullo_epi32(columns, _mm256_set1_epi32(factor));
+                    sums = _mm256_add_epi32(sums, more);
+                }
+                *half = _mm256_cvtepi32_ps(sums);
+            }
+            F32x16(halves)
+        }
+    }
+
+    #[inline(always)]
+    unsafe fn store_fours(fours: [Self; 4], at: *mut i8) {
+        // SAFETY: the caller's promise.
+        unsafe {
+            let byte = _mm256_set1_epi32(0xff);
+            for half in 0..2 {
+                let mut codes = [byte; 4];
+                for (code, four) in codes.iter_mut().zip(fours) {
+                    *code = _mm256_and_si256(_mm256_cvtps_epi32(four.0[half]), byte);
+                }
+                let low = _mm256_or_si256(codes[0], _mm256_slli_epi32::<8>(codes[1]));
+                let high = _mm256_or_si256(codes[2], _mm256_slli_epi32::<8>(codes[3]));
+                let all = _mm256_or_si256(low, _mm256_slli_epi32::<16>(high));
+                _mm256_storeu_si256(at.add(4 * HALF * half).cast(), all);
+            }
+        }
+    }
+
+    #[inline(always)]
+    fn add(self, other: Self) -> Self {
+        let (a, b) = (self.0, other.0);
+        registers!([_mm256_add_ps(a[0], b[0]), _mm256_add_ps(a[1], b[1])])
+    }
+
+    #[inline(always)]
+    fn sub(self, other: Self) -> Self {
+        let (a, b) = (self.0, other.0);
+        registers!([_mm256_sub_ps(a[0], b[0]), _mm256_sub_ps(a[1], b[1])])
+    }
+
+    #[inline(always)]
+    fn mul(self, other: Self) -> Self {
+        let (a, b) = (self.0, other.0);
+        registers!([_mm256_mul_ps(a[0], b[0]), _mm256_mul_ps(a[1], b[1])])
+    }
+
+    #[inline(always)]
+    fn div(self, other: Self) -> Self {
+        let (a, b) = (self.0, other.0);
+        registers!([_mm256_div_ps(a[0], b[0]), _mm256_div_ps(a[1], b[1])])
+    }
+
+    #[inline(always)]
+    fn mul_add(self, b: Self, c: Self) -> Self {
+        let (a, b, c) = (self.0, b.0, c.0);
+        registers!([_mm256_fmadd_ps(a[0], b[0], c[0]), _mm256_fmadd_ps(a[1], b[1], c[1])])
+    }
+
+    #[inline(always)]
+    fn max(self, other: Self) -> Self {
+        let (a, b) = (self.0, other.0);
+        registers!([_mm256_max_ps(a[0], b[0]), _mm256_max_ps(a[1], b[1])])
+    }
+
+    #[inline(always)]
+    fn min(self, other: Self) -> Self {
+        let (a, b) = (self.0, other.0);
+        registers!([_mm256_min_ps(a[0], b[0]), _mm256_min_ps(a[1], b[1])])
+    }
+
+    #[inline(always)]
+    fn round(self) -> Self {
+        const NEAREST: i32 = _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC;
+        let a = self.0;
+        registers!([_mm256_round_ps::<NEAREST>(a[0]), _mm256_round_ps::<NEAREST>(a[1])])
+    }
+
+    #[inline(always)]
+    fn power_of_two(self) -> Self {
+        registers!({
+            let mut powers = self.0;
+            for n in &mut powers {
+                let exponent = _mm256_add_epi32(_mm256_cvtps_epi32(*n), _mm256_set1_epi32(127));
+                *n = _mm256_castsi256_ps(_mm256_slli_epi32::<23>(exponent));
+            }
+            powers
+        })
+    }
+
+    #[inline(always)]
+    fn where_at_least(self, x: Self, limit: f32) -> Self {
+        let (a, x) = (self.0, x.0);
+        registers!({
+            let limit = _mm256_set1_ps(limit);
+            [
+                _mm256_and_ps(_mm256_cmp_ps::<_CMP_GE_OQ>(x[0], limit), a[0]),
+                _mm256_and_ps(_mm256_cmp_ps::<_CMP_GE_OQ>(x[1], limit), a[1]),
+            ]
+        })
+    }
+}

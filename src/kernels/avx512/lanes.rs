@@ -1,0 +1,137 @@
+//! [`Lanes`] in one register.
+
+use core::arch::x86_64::*;
+
+use crate::kernels::lanes::Lanes;
+
+#[derive(Clone, Copy)]
+pub(super) struct F32x16(pub(super) __m512);
+
+/// One instruction on registers.
+macro_rules! instruction {
+    ($e:expr) => {
+        // SAFETY: a value of this type exists or is made only below this module's table of kernels
+        // (see `Lanes`), so the processor has the instruction, which touches registers only.
+        F32x16(unsafe { $e })
+    };
+}
+
+impl Lanes for F32x16 {
+    #[inline(always)]
+    fn splat(x: f32) -> Self {
+        instruction!(_mm512_set1_ps(x))
+    }
+
+    #[inline(always)]
+    unsafe fn load(at: *const f32) -> Self {
+        // SAFETY: the caller's promise.
+        F32x16(unsafe { _mm512_loadu_ps(at) })
+    }
+
+    #[inline(always)]
+    unsafe fn store(self, at: *mut f32) {
+        // SAFETY: the caller's promise.
+        unsafe { _mm512_storeu_ps(at, self.0) }
+    }
+
+    #[inline(always)]
+    unsafe fn load_codes(at: *const u8) -> Self {
+        // SAFETY: the caller's promise.
+        F32x16(unsafe { _mm512_cvtepi32_ps(_mm512_cvtepu8_epi32(_mm_loadu_si128(at.cast()))) })
+    }
+
+    #[inline(always)]
+    unsafe fn store_codes(self, at: *mut u8) {
+        // SAFETY: the caller's promise.
+        unsafe {
+            let codes = _mm512_cvtepi32_epi8(_mm512_cvtps_epi32(self.0));
+            _mm_storeu_si128(at.cast(), codes);
+        }
+    }
+
+    #[inline(always)]
+    unsafe fn load_sums(sums: *const i32, columns: *const i32, factor: i32) -> Self {
+        // SAFETY: the caller's promise.
+        unsafe {
+            let mut sums = _mm512_loadu_si512(sums.cast());
+            if factor != 0 {
+                let columns = _mm512_loadu_si512(columns.cast());
+                let more = _mm512_mullo_epi32(columns, _mm512_set1_epi32(factor));
+                sums = _mm512_add_epi32(sums, more);
+            }
+            F32x16(_mm512_cvtepi32_ps(sums))
+        }
+    }
+
+    #[inline(always)]
+    unsafe fn store_fours(fours: [Self; 4], at: *mut i8) {
+        // SAFETY: the caller's promise.
+        unsafe {
+            let byte = _mm512_set1_epi32(0xff);
+            let mut codes = [byte; 4];
+            for (code, four) in codes.iter_mut().zip(fours) {
+                *code = _mm512_and_si512(_mm512_cvtps_epi32(four.0), byte);
+            }
+            let low = _mm512_or_si512(codes[0], _mm512_slli_epi32::<8>(codes[1]));
+            let high = _mm512_or_si512(codes[2], _mm512_slli_epi32::<8>(codes[3]));
+            let all = _mm512_or_si512(low, _mm512_slli_epi32::<16>(high));
+            _mm512_storeu_si512(at.cast(), all);
+        }
+    }
+
+    #[inline(always)]
+    fn add(self, other: Self) -> Self {
+        instruction!(_mm512_add_ps(self.0, other.0))
+    }
+
+    #[inline(always)]
+    fn sub(self, other: Self) -> Self {
+        instruction!(_mm512_sub_ps(self.0, other.0))
+    }
+
+    #[inline(always)]
+    fn mul(self, other: Self) -> Self {
+        instruction!(_mm512_mul_ps(self.0, other.0))
+    }
+
+    #[inline(always)]
+    fn div(self, other: Self) -> Self {
+        instruction!(_mm512_div_ps(self.0, other.0))
+    }
+
+    #[inline(always)]
+    fn mul_add(self, b: Self, c: Self) -> Self {
+        instruction!(_mm512_fmadd_ps(self.0, b.0, c.0))
+    }
+
+    #[inline(always)]
+    fn max(self, other: Self) -> Self {
+        instruction!(_mm512_max_ps(self.0, other.0))
+    }
+
+    #[inline(always)]
+    fn min(self, other: Self) -> Self {
+        instruction!(_mm512_min_ps(self.0, other.0))
+    }
+
+    #[inline(always)]
+    fn round(self) -> Self {
+        instruction!(_mm512_roundscale_ps::<_MM_FROUND_TO_NEAREST_INT>(self.0))
+    }
+
+    #[inline(always)]
+    fn power_of_two(self) -> Self {
+        instruction!({
+            let exponent = _mm512_add_epi32(_mm512_cvtps_epi32(self.0), _mm512_set1_epi32(127));
+            _mm512_castsi512_ps(_mm512_slli_epi32::<23>(exponent))
+        })
+    }
+
+    #[inline(always)]
+    fn where_at_least(self, x: Self, limit: f32) -> Self {
+        instruction!({
+            let inside = _mm512_cmp_ps_mask::<_CMP_GE_OQ>(x.0, _mm512_set1_ps(limit));
+            _mm512_maskz_mov_ps(inside, self.0)
+        })
+    }
+}

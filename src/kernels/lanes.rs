@@ -1,0 +1,165 @@
+//! [`LANES`] floats at once: the little that the float parts of the vector kernels need of an
+//! instruction set. `vector` is written over it once; each instruction set implements it.
+//!
+//! The arithmetic is safe to call because a value of an implementing type is only ever made below a
+//! table of kernels, which can be had only on a processor with the instruction set.
+
+use super::LANES;
+use crate::math;
+
+pub(super) trait Lanes: Copy {
+    fn splat(x: f32) -> Self;
+    /// # Safety
+    /// [`LANES`] values can be read.
+    unsafe fn load(at: *const f32) -> Self;
+    /// # Safety
+    /// [`LANES`] values can be written.
+    unsafe fn store(self, at: *mut f32);
+    /// Codes as floats.
+    ///
+    /// # Safety
+    /// [`LANES`] codes can be read.
+    unsafe fn load_codes(at: *const u8) -> Self;
+    /// Rounds values in 0..=255 half to even.
+    ///
+    /// # Safety
+    /// [`LANES`] codes can be written.
+    unsafe fn store_codes(self, at: *mut u8);
+    /// `sum + factor * column`, wrapping, as floats.
+    ///
+    /// # Safety
+    /// [`LANES`] values can be read on both sides.
+    unsafe fn load_sums(sums: *const i32, columns: *const i32, factor: i32) -> Self;
+    /// Rounds values in -127..=127 half to even; byte i of group l is lane l of `fours[i]`.
+    ///
+    /// # Safety
+    /// 4 * [`LANES`] bytes can be written.
+    unsafe fn store_fours(fours: [Self; 4], at: *mut i8);
+
+    fn add(self, other: Self) -> Self;
+    fn sub(self, other: Self) -> Self;
+    fn mul(self, other: Self) -> Self;
+    fn div(self, other: Self) -> Self;
+    /// `self * b + c` with one rounding.
+    fn mul_add(self, b: Self, c: Self) -> Self;
+    /// The greater; `other` where `self` is not a number.
+    fn max(self, other: Self) -> Self;
+    /// The smaller; `other` where `self` is not a number.
+    fn min(self, other: Self) -> Self;
+    /// To whole numbers, half to even.
+    fn round(self) -> Self;
+    /// 2 to the power of whole numbers in -126..=127.
+    fn power_of_two(self) -> Self;
+    /// `self` where `x >= limit`, else zero.
+    fn where_at_least(self, x: Self, limit: f32) -> Self;
+
+    /// The lanes one by one.
+    #[inline(always)]
+    fn to_array(self) -> [f32; LANES] {
+        let mut lanes = [0.0; LANES];
+        // SAFETY: LANES values.
+        unsafe { self.store(lanes.as_mut_ptr()) };
+        lanes
+    }
+
+    /// Up to [`LANES`] values, then `fill`.
+    ///
+    /// # Safety
+    /// `count` values can be read.
+    #[inline(always)]
+    unsafe fn load_part(at: *const f32, count: usize, fill: f32) -> Self {
+        // SAFETY: the caller's promise; at most LANES are copied.
+        unsafe {
+            if count >= LANES {
+                return Self::load(at);
+            }
+            let mut part = [fill; LANES];
+            core::ptr::copy_nonoverlapping(at, part.as_mut_ptr(), count);
+            Self::load(part.as_ptr())
+        }
+    }
+
+    /// # Safety
+    /// `count` values, at most [`LANES`], can be written.
+    #[inline(always)]
+    unsafe fn store_part(self, at: *mut f32, count: usize) {
+        // SAFETY: the caller's promise.
+        unsafe {
+            if count >= LANES {
+                return self.store(at);
+            }
+            core::ptr::copy_nonoverlapping(self.to_array().as_ptr(), at, count);
+        }
+    }
+
+    /// # Safety
+    /// `count` codes, at most [`LANES`], can be read.
+    #[inline(always)]
+    unsafe fn load_codes_part(at: *const u8, count: usize) -> Self {
+        // SAFETY: the caller's promise.
+        unsafe {
+            if count >= LANES {
+                return Self::load_codes(at);
+            }
+            let mut part = [0; LANES];
+            core::ptr::copy_nonoverlapping(at, part.as_mut_ptr(), count);
+            Self::load_codes(part.as_ptr())
+        }
+    }
+
+    /// # Safety
+    /// `count` codes, at most [`LANES`], can be written.
+    #[inline(always)]
+    unsafe fn store_codes_part(self, at: *mut u8, count: usize) {
+        // SAFETY: the caller's promise.
+        unsafe {
+            if count >= LANES {
+                return self.store_codes(at);
+            }
+            let mut part = [0; LANES];
+            self.store_codes(part.as_mut_ptr());
+            core::ptr::copy_nonoverlapping(part.as_ptr(), at, count);
+        }
+    }
+
+    /// [`math::exp`].
+    #[inline(always)]
+    fn exp(self) -> Self {
+        let set = Self::splat;
+        let t = self.max(set(math::EXP_MIN)).min(set(math::EXP_MAX));
+        let n = t.mul(set(math::LOG2_E)).round();
+        let minus_n = set(0.0).sub(n);
+        let r = minus_n.mul_add(set(math::LN_2_HIGH), t);
+        let r = minus_n.mul_add(set(math::LN_2_LOW), r);
+        let mut p = set(math::EXP_P[0]);
+        for c in &math::EXP_P[1..] {
+            p = p.mul_add(r, set(*c));
+        }
+        let y = p.mul_add(r.mul(r), r).add(set(1.0));
+        y.mul(n.power_of_two()).where_at_least(self, math::EXP_MIN)
+    }
+
+    /// [`math::sigmoid`].
+    #[inline(always)]
+    fn sigmoid(self) -> Self {
+        let one = Self::splat(1.0);
+        one.div(one.add(Self::splat(-0.0).sub(self).exp()))
+    }
+
+    /// [`math::gated`].
+    #[inline(always)]
+    fn gated(self, [c0, c1, c2]: [f32; 3]) -> Self {
+        let set = Self::splat;
+        let t = self.mul(self).min(set(math::GATED_MAX));
+        let gate = t.mul_add(t.mul_add(set(c2), set(c1)), set(c0));
+        self.mul(self.mul(gate).sigmoid())
+    }
+
+    /// [`math::hard_swish`].
+    #[inline(always)]
+    fn hard_swish(self) -> Self {
+        let set = Self::splat;
+        let gate = self.mul_add(set(1.0 / 6.0), set(0.5)).max(set(0.0)).min(set(1.0));
+        self.mul(gate)
+    }
+}
