@@ -172,6 +172,26 @@ pub struct Quantize<'a> {
     pub factors: &'a [f32],
 }
 
+/// Where quantized rows go.
+pub struct CodeRows<'a> {
+    /// Their codes, one row every `stride` bytes.
+    pub codes: &'a mut [u8],
+    /// Bytes from one row to the next: all of them are written.
+    pub stride: usize,
+    /// Real value of one step of each row.
+    pub scale: &'a mut [f32],
+    /// The code that stands for zero in each row.
+    pub zero: &'a mut [u8],
+}
+
+impl CodeRows<'_> {
+    /// The first `count` rows, to be read.
+    pub fn rows(&self, count: usize) -> Rows<'_> {
+        let Self { codes, stride, scale, zero } = self;
+        Rows { codes, stride: *stride, count, scale, zero }
+    }
+}
+
 /// A block of real values, rows by columns.
 #[derive(Clone, Copy)]
 pub struct Values<'a> {

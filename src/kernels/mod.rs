@@ -33,13 +33,13 @@ mod tests;
 mod vector;
 
 pub use args::{
-    Activation, Added, Depthwise, LANES, MAX_SIDE, Out, PackedMatrix, Quantize, Query, Requant,
-    Rows, Values,
+    Activation, Added, CodeRows, Depthwise, LANES, MAX_SIDE, Out, PackedMatrix, Quantize, Query,
+    Requant, Rows, Values,
 };
 pub use pack::{pack, packed_len, row_sums};
-pub use pool::Pool;
 #[cfg(feature = "std")]
 pub use pool::PoolError;
+pub use pool::{Pool, Worker};
 
 use core::ops::Range;
 
@@ -206,38 +206,37 @@ impl Kernels {
         out: Out,
         stride_out: usize,
     ) {
-        assert!(stride_out >= w.n, "gemm: stride_out");
-        let inside = |len: usize| fits(len, a.count, stride_out, w.n);
-        let added_fits = match added {
-            Added::Nothing => true,
-            Added::Codes(codes, _) => inside(codes.len()),
-            Added::Real(values) => inside(values.len()),
-        };
-        assert!(added_fits, "gemm: added");
-        let (sink, q) = match out {
-            Out::Codes(out) => {
-                assert!(inside(out.len()), "gemm: out");
-                (Sink::Codes(Shared(out.as_mut_ptr())), q.for_codes())
-            }
-            Out::Real(out) => {
-                assert!(inside(out.len()), "gemm: out");
-                (Sink::Real(Shared(out.as_mut_ptr())), q)
-            }
-        };
-        let g = Gemm::checked(a, w, q, added, sink, stride_out);
+        let g = Gemm::checked(a, w, q, added, out, stride_out);
         let (row_units, panel_units) =
             (a.count.div_ceil(ROWS_PER_TASK), w.panels().div_ceil(PANELS_PER_TASK));
-        if row_units >= panel_units {
-            let run = row_units.div_ceil(pool.parts(row_units)).max(1) * ROWS_PER_TASK;
-            pool.run(a.count.div_ceil(run), &|task, scratch| {
-                let rows = task * run..a.count.min((task + 1) * run);
-                // SAFETY: `self` exists, so the processor has the instruction set; the sizes were
-                // checked; tasks write different rows.
-                unsafe { (self.gemm)(&g, rows, 0..w.panels(), scratch) }
-            });
-        } else {
-            self.by_panels(pool, &g);
+        if row_units < panel_units {
+            return self.by_panels(pool, &g);
         }
+        let run = row_units.div_ceil(pool.parts(row_units)).max(1) * ROWS_PER_TASK;
+        pool.run(a.count.div_ceil(run), &|task, worker| {
+            let rows = task * run..a.count.min((task + 1) * run);
+            // SAFETY: `self` exists, so the processor has the instruction set; the sizes were
+            // checked; tasks write different rows.
+            unsafe { (self.gemm)(&g, rows, 0..w.panels(), worker.scratch) }
+        });
+    }
+
+    /// [`gemm`](Self::gemm) on the thread that calls it, inside of a task that has this scratch.
+    #[expect(clippy::too_many_arguments, reason = "a matrix product has this many")]
+    pub fn gemm_here(
+        &self,
+        scratch: &mut [u8],
+        a: Rows,
+        w: PackedMatrix,
+        q: Requant,
+        added: Added,
+        out: Out,
+        stride_out: usize,
+    ) {
+        let g = Gemm::checked(a, w, q, added, out, stride_out);
+        // SAFETY: `self` exists, so the processor has the instruction set; the sizes were checked;
+        // the output is borrowed by this call alone.
+        unsafe { (self.gemm)(&g, 0..a.count, 0..w.panels(), scratch) }
     }
 
     /// Runs a product with the panels shared among the threads.
@@ -245,11 +244,11 @@ impl Kernels {
         let (panels, rows) = (g.w.panels(), g.a.count);
         let units = panels.div_ceil(PANELS_PER_TASK);
         let run = units.div_ceil(pool.parts(units)).max(1) * PANELS_PER_TASK;
-        pool.run(panels.div_ceil(run), &|task, scratch| {
+        pool.run(panels.div_ceil(run), &|task, worker| {
             let range = task * run..panels.min((task + 1) * run);
             // SAFETY: `self` exists, so the processor has the instruction set; the sizes were
             // checked; tasks write different panels.
-            unsafe { (self.gemm)(g, 0..rows, range, scratch) }
+            unsafe { (self.gemm)(g, 0..rows, range, worker.scratch) }
         });
     }
 
@@ -260,7 +259,7 @@ impl Kernels {
         let out = &mut out[..w.n];
         out.fill(0.0);
         let sink = Sink::Sums(Shared(out.as_mut_ptr()));
-        self.by_panels(pool, &Gemm::checked(a, w, q, Added::Nothing, sink, w.n));
+        self.by_panels(pool, &Gemm::with_sink(a, w, q, Added::Nothing, sink, w.n));
         if a.count > 0 {
             out.iter_mut().for_each(|sum| *sum /= a.count as f32);
         }
@@ -296,11 +295,35 @@ impl Kernels {
     /// Writes a row of real values as codes (see [`Quantize`]) with a scale and a zero point of its
     /// own, which it returns: `value = scale * (code - zero)`. `codes` past the row become 0.
     pub fn quantize(&self, q: &Quantize, row: &[f32], codes: &mut [u8]) -> (f32, u8) {
-        assert!(!row.is_empty() && row.len() == q.len, "quantize: row");
-        assert!(q.factors.is_empty() || q.factors.len() == q.len, "quantize: factors");
-        assert!(codes.len() >= row.len(), "quantize: codes");
+        q.check();
+        assert!(row.len() == q.len && codes.len() >= q.len, "quantize: lengths");
         // SAFETY: `self` exists, so the processor has the instruction set; the sizes were checked.
         unsafe { (self.quantize)(q, row, codes) }
+    }
+
+    /// [`quantize`](Self::quantize) for each row of `values`, as the left side of a product.
+    pub fn quantize_rows(&self, pool: &Pool, q: &Quantize, values: &Values, out: CodeRows) {
+        q.check();
+        values.check();
+        let CodeRows { codes, stride, scale, zero } = out;
+        let count = values.rows;
+        assert!(values.columns == q.len && stride >= q.len, "quantize_rows: lengths");
+        assert!(fits(codes.len(), count, stride, stride), "quantize_rows: codes");
+        assert!(scale.len() >= count && zero.len() >= count, "quantize_rows: scale");
+        let (scale, zero) = (Shared(scale.as_mut_ptr()), Shared(zero.as_mut_ptr()));
+        pool.split(&mut codes[..count * stride], stride, |first, codes, _| {
+            for (i, codes) in codes.chunks_exact_mut(stride).enumerate() {
+                let r = first + i;
+                let row = &values.data[r * values.stride..][..q.len];
+                // SAFETY: `self` exists, so the processor has the instruction set; the sizes were
+                // checked; row r has one place in each of the two and one task.
+                unsafe {
+                    let (step, middle) = (self.quantize)(q, row, codes);
+                    scale.at(r).write(step);
+                    zero.at(r).write(middle);
+                }
+            }
+        });
     }
 
     /// Layer normalisation: `fma((x - mean) / sqrt(variance + epsilon), gain, shift)`, all as long as
@@ -428,6 +451,36 @@ impl<'a> Gemm<'a> {
         w: PackedMatrix<'a>,
         q: Requant<'a>,
         added: Added<'a>,
+        out: Out<'a>,
+        stride_out: usize,
+    ) -> Self {
+        assert!(stride_out >= w.n, "gemm: stride_out");
+        let inside = |len: usize| fits(len, a.count, stride_out, w.n);
+        let added_fits = match added {
+            Added::Nothing => true,
+            Added::Codes(codes, _) => inside(codes.len()),
+            Added::Real(values) => inside(values.len()),
+        };
+        assert!(added_fits, "gemm: added");
+        let (sink, q) = match out {
+            Out::Codes(out) => {
+                assert!(inside(out.len()), "gemm: out");
+                (Sink::Codes(Shared(out.as_mut_ptr())), q.for_codes())
+            }
+            Out::Real(out) => {
+                assert!(inside(out.len()), "gemm: out");
+                (Sink::Real(Shared(out.as_mut_ptr())), q)
+            }
+        };
+        Self::with_sink(a, w, q, added, sink, stride_out)
+    }
+
+    /// Everything but the output and what is added is checked here.
+    fn with_sink(
+        a: Rows<'a>,
+        w: PackedMatrix<'a>,
+        q: Requant<'a>,
+        added: Added<'a>,
         sink: Sink,
         stride_out: usize,
     ) -> Self {
@@ -472,6 +525,13 @@ impl Depthwise<'_> {
         assert!(d.pad.len() >= d.channels, "depthwise: pad");
         d.requant.check(d.channels);
         row_in
+    }
+}
+
+impl Quantize<'_> {
+    fn check(&self) {
+        assert!(self.len > 0, "quantize: length");
+        assert!(self.factors.is_empty() || self.factors.len() == self.len, "quantize: factors");
     }
 }
 

@@ -10,6 +10,14 @@ mod threads;
 #[cfg(feature = "std")]
 pub use threads::{Pool, PoolError};
 
+/// What a thread has while it runs a task.
+pub struct Worker<'a> {
+    /// Its number, below [`Pool::threads`].
+    pub index: usize,
+    /// Memory of its own.
+    pub scratch: &'a mut [u8],
+}
+
 /// The calling thread alone: what a build without an operating system has.
 #[cfg(not(feature = "std"))]
 pub struct Pool;
@@ -17,8 +25,9 @@ pub struct Pool;
 #[cfg(not(feature = "std"))]
 impl Pool {
     /// Runs task 0 to `tasks` one after the other.
-    pub fn run(&self, tasks: usize, f: &(dyn Fn(usize, &mut [u8]) + Sync)) {
-        (0..tasks).for_each(|task| f(task, &mut []));
+    pub fn run(&self, tasks: usize, f: &(dyn Fn(usize, &mut Worker) + Sync)) {
+        let mut worker = Worker { index: 0, scratch: &mut [] };
+        (0..tasks).for_each(|task| f(task, &mut worker));
     }
 
     /// One.
@@ -40,23 +49,23 @@ impl Pool {
     }
 
     /// Cuts `out` into runs of whole groups, `group` values each (the last may be shorter), and calls
-    /// `f` with the number of a run's first group, the run, and the thread's scratch.
+    /// `f` with the number of a run's first group, the run, and the thread that it is on.
     pub fn split<T: Send>(
         &self,
         out: &mut [T],
         group: usize,
-        f: impl Fn(usize, &mut [T], &mut [u8]) + Sync,
+        f: impl Fn(usize, &mut [T], &mut Worker) + Sync,
     ) {
         let groups = out.len().div_ceil(group);
         let run = groups.div_ceil(self.parts(groups)).max(1);
         let (len, out) = (out.len(), Shared(out.as_mut_ptr()));
-        self.run(groups.div_ceil(run), &|task, scratch| {
+        self.run(groups.div_ceil(run), &|task, worker| {
             let start = (task * run * group).min(len);
             let end = ((task + 1) * run * group).min(len);
             // SAFETY: the runs of different tasks are different parts of `out`, which is borrowed
             // until `run` returns; every task is run once.
             let part = unsafe { core::slice::from_raw_parts_mut(out.at(start), end - start) };
-            f(task * run, part, scratch);
+            f(task * run, part, worker);
         });
     }
 }

@@ -10,6 +10,8 @@ use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 use std::vec::Vec;
 
+use super::Worker;
+
 /// How long a thread without work looks out for more before it sleeps.
 const LOOK_OUT: Duration = Duration::from_micros(200);
 /// Looks between two glances at the clock.
@@ -22,7 +24,7 @@ const JOINED: u64 = OPEN - 1;
 /// One more job.
 const JOB: u64 = 1 << 32;
 
-type Task<'a> = &'a (dyn Fn(usize, &mut [u8]) + Sync);
+type Task<'a> = &'a (dyn Fn(usize, &mut Worker) + Sync);
 
 /// A thread could not be started.
 #[derive(Debug, thiserror::Error)]
@@ -96,12 +98,11 @@ impl Pool {
     ///
     /// # Panics
     /// If a task panics.
-    pub fn run(&self, tasks: usize, f: &(dyn Fn(usize, &mut [u8]) + Sync)) {
+    pub fn run(&self, tasks: usize, f: &(dyn Fn(usize, &mut Worker) + Sync)) {
         let shared = &*self.shared;
         let own = self.workers.len();
         if own == 0 || tasks < 2 {
-            return shared
-                .with_scratch(own, |scratch| (0..tasks).for_each(|task| f(task, scratch)));
+            return shared.as_worker(own, |worker| (0..tasks).for_each(|task| f(task, worker)));
         }
         let _caller = self.caller.lock().unwrap_or_else(PoisonError::into_inner);
         // SAFETY: only the lifetime changes: nobody joins the job after it is closed, and `Closing`
@@ -119,7 +120,7 @@ impl Pool {
             }
         }
         let closing = Closing(shared);
-        shared.with_scratch(own, |scratch| shared.take(Job { task, tasks }, scratch));
+        shared.as_worker(own, |worker| shared.take(Job { task, tasks }, worker));
         drop(closing);
         if shared.panicked.swap(false, Ordering::Relaxed) {
             panic!("a task of the encoder's threads panicked");
@@ -154,20 +155,20 @@ impl Drop for Closing<'_> {
 }
 
 impl State {
-    fn with_scratch<R>(&self, thread: usize, f: impl FnOnce(&mut [u8]) -> R) -> R {
+    fn as_worker(&self, index: usize, f: impl FnOnce(&mut Worker)) {
         // A panic while it was lent leaves nothing in it that anybody reads.
-        let mut scratch = self.scratch[thread].lock().unwrap_or_else(PoisonError::into_inner);
-        f(&mut scratch)
+        let mut scratch = self.scratch[index].lock().unwrap_or_else(PoisonError::into_inner);
+        f(&mut Worker { index, scratch: &mut scratch });
     }
 
     /// Runs tasks until none is left.
-    fn take(&self, job: Job, scratch: &mut [u8]) {
+    fn take(&self, job: Job, worker: &mut Worker) {
         loop {
             let task = self.next.fetch_add(1, Ordering::Relaxed);
             if task >= job.tasks {
                 return;
             }
-            (job.task)(task, scratch);
+            (job.task)(task, worker);
         }
     }
 
@@ -176,7 +177,7 @@ impl State {
         let mut last = 0;
         while let Some(job) = self.join(index, &mut last) {
             let result = catch_unwind(AssertUnwindSafe(|| {
-                self.with_scratch(index, |scratch| self.take(job, scratch));
+                self.as_worker(index, |worker| self.take(job, worker));
             }));
             if result.is_err() {
                 self.panicked.store(true, Ordering::Relaxed);
@@ -231,8 +232,8 @@ mod tests {
             let pool = Pool::new(threads, 8).unwrap();
             for tasks in (0..40).chain([1000]) {
                 let counts: Vec<AtomicUsize> = (0..tasks).map(|_| AtomicUsize::new(0)).collect();
-                pool.run(tasks, &|task, scratch| {
-                    assert_eq!(scratch.len(), 8);
+                pool.run(tasks, &|task, worker| {
+                    assert!(worker.scratch.len() == 8 && worker.index < threads);
                     counts[task].fetch_add(1, Ordering::Relaxed);
                 });
                 assert!(counts.iter().all(|count| count.load(Ordering::Relaxed) == 1));
