@@ -43,15 +43,15 @@ impl<'a> FloatNet<'a> {
             let Op::Conv(conv) = &node.op else { return None };
             let channels = node.shape[2];
             let depth = conv.depth();
-            let weights = if conv.depthwise {
+            let weights = if conv.depthwise.is_some() {
                 (0..depth * channels)
-                    .map(|at| conv.weights[at % channels * depth + at / channels] as f32)
+                    .map(|at| conv.weights[at % channels * depth + at / channels])
                     .collect()
             } else {
                 let mut panels = vec![0.0; channels.next_multiple_of(LANES) * depth];
                 for (at, w) in conv.weights.iter().enumerate() {
                     let (n, k) = (at / depth, at % depth);
-                    panels[(n / LANES * depth + k) * LANES + n % LANES] = *w as f32;
+                    panels[(n / LANES * depth + k) * LANES + n % LANES] = *w;
                 }
                 panels
             };
@@ -61,7 +61,7 @@ impl<'a> FloatNet<'a> {
                 shape_in: net.shape(node.inputs[0]),
                 shape: node.shape,
                 weights,
-                bias: conv.bias.iter().map(|b| *b as f32).collect(),
+                bias: conv.bias.clone(),
             })
         });
         Self { net, layers: layers.collect(), mean }
@@ -86,7 +86,7 @@ impl<'a> FloatNet<'a> {
                 let added = &values[layer.inputs[1]];
                 out.iter_mut().zip(added).for_each(|(x, r)| *x += r);
             }
-            let (lo, hi) = (layer.conv.lo as f32, layer.conv.hi as f32);
+            let (lo, hi) = (layer.conv.lo, layer.conv.hi);
             out.iter_mut().for_each(|x| *x = x.clamp(lo, hi));
             visit(Computed { layer: i, sums: &sums, result: &out });
             if layer.conv.pooled {
@@ -118,7 +118,7 @@ impl FloatLayer<'_> {
     fn linear(&self, image: &[f32], pad: &[f32]) -> Vec<f32> {
         let [height, width, channels] = self.shape;
         let mut out = vec![0.0; height * width * channels];
-        if self.conv.depthwise {
+        if self.conv.depthwise.is_some() {
             for (at, out) in out.chunks_exact_mut(channels).enumerate() {
                 out.copy_from_slice(&self.bias);
                 for (tap, weights) in self.weights.chunks_exact(channels).enumerate() {

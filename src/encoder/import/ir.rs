@@ -1,10 +1,12 @@
 //! The importer's own small graph. It starts as what the ONNX file says, operator by operator, and
-//! the passes in [`rewrite`](super::rewrite) turn it into convolutions that carry all the rest.
+//! the passes in [`rewrite`](super::rewrite) turn it into layers that carry all the rest.
+
+use crate::kernels::Activation;
 
 /// Number of a value: 0 is the picture, `i + 1` what node `i` gives.
 pub(super) type Value = usize;
 
-/// A network with one input (a picture, three channels) and one output (the last node's).
+/// A network with one input (a picture, three channels) and one output.
 pub(super) struct Net {
     /// Side of the square picture.
     pub(super) size: usize,
@@ -19,22 +21,36 @@ pub(super) struct Node {
     pub(super) name: String,
     pub(super) op: Op,
     pub(super) inputs: Vec<Value>,
-    /// Height, width, channels of the result.
+    /// Height, width, channels of the result. Tokens are positions too: `[1, count, channels]`, or
+    /// still height and width where they are an image's positions and nothing else.
     pub(super) shape: [usize; 3],
 }
 
+/// Operators. Those up to [`Scale`](Op::Scale) are layers, which a finished network may hold; the
+/// others are primitives, which the passes fold away.
 pub(super) enum Op {
+    /// Dense convolution, linear layer (a kernel of one) or depthwise convolution.
     Conv(Conv),
+    /// Layer normalization over the channels, on its own: `gain * (x - mean) / deviation + shift`.
+    Norm { epsilon: f32, gain: Vec<f32>, shift: Vec<f32> },
+    /// Multi-head attention. Inputs: queries, keys, values; often one value, a fused linear layer's.
+    Attention(Attention),
+    /// Rows put in front of a value's positions, and something added to all.
+    Tokens(Tokens),
+    /// Positions `start..start + count` of a value.
+    Rows { start: usize, count: usize },
+    /// Numbers that do not depend on the picture (the query of an attention pooling). No inputs.
+    Constant(Vec<f32>),
+    /// Mean over all positions.
+    Mean,
+    /// Inputs: a value, and a gate with one position. Their product channel by channel, then
+    /// activation and bounds.
+    Scale { activation: Activation, lo: f32, hi: f32 },
+
     /// `x * mul + add`, one of each for every channel.
-    Affine {
-        mul: Vec<f64>,
-        add: Vec<f64>,
-    },
+    Affine { mul: Vec<f64>, add: Vec<f64> },
     /// `min(max(x, lo), hi)`
-    Clip {
-        lo: f64,
-        hi: f64,
-    },
+    Clip { lo: f64, hi: f64 },
     /// Sum of two values of one shape.
     Add,
     /// Sum over all positions.
@@ -47,28 +63,81 @@ pub(super) struct Conv {
     pub(super) stride: usize,
     pub(super) pad_top: usize,
     pub(super) pad_left: usize,
-    /// One input channel for each output channel.
-    pub(super) depthwise: bool,
+    /// `Some(m)`: depthwise, with `m` output channels for each input channel; output
+    /// `j * channels + c` is the `j`-th of input channel `c`.
+    pub(super) depthwise: Option<usize>,
     /// `[output][kernel row][kernel column][input]`; a depthwise one has no last axis.
-    pub(super) weights: Vec<f64>,
-    pub(super) bias: Vec<f64>,
-    /// The second input is added.
+    pub(super) weights: Vec<f32>,
+    pub(super) bias: Vec<f32>,
+    /// Epsilon of a layer normalization of the input, without gain and shift: these are in
+    /// `factors` and `bias`. Only with a kernel of one.
+    pub(super) norm: Option<f32>,
+    /// What each input channel is multiplied by first (after the normalization); empty for ones.
+    pub(super) factors: Vec<f32>,
+    /// Applied to the sum with its bias.
+    pub(super) activation: Activation,
+    /// The second input is added next.
     pub(super) residual: bool,
-    pub(super) lo: f64,
-    pub(super) hi: f64,
+    /// Bounds of the result.
+    pub(super) lo: f32,
+    pub(super) hi: f32,
     /// The mean over all positions is taken last.
     pub(super) pooled: bool,
 }
 
+/// Softmax of `scale * q kᵀ`, times `v`, head by head.
+pub(super) struct Attention {
+    pub(super) heads: usize,
+    /// Factor of the products of queries and keys.
+    pub(super) scale: f32,
+    /// First channel of the queries, keys and values, each in its input.
+    pub(super) q_at: usize,
+    pub(super) k_at: usize,
+    pub(super) v_at: usize,
+    /// Channels of the queries, keys, values and of the result: of all heads together.
+    pub(super) width: usize,
+}
+
+/// What happens to an image's positions when they become tokens.
+pub(super) struct Tokens {
+    /// Constant rows put in front, `[rows][channels]`: class token, registers.
+    pub(super) prefix: Vec<f32>,
+    /// The row in front is the mean of the positions; `prefix` is empty then.
+    pub(super) mean: bool,
+    /// Added to all rows, `[rows][channels]`: the position embedding. Empty for nothing.
+    pub(super) add: Vec<f32>,
+}
+
 impl Conv {
+    /// A convolution with nothing folded in.
+    pub(super) fn new(weights: Vec<f32>, bias: Vec<f32>) -> Self {
+        Self {
+            kernel: 1,
+            stride: 1,
+            pad_top: 0,
+            pad_left: 0,
+            depthwise: None,
+            weights,
+            bias,
+            norm: None,
+            factors: Vec::new(),
+            activation: Activation::Linear,
+            residual: false,
+            lo: f32::NEG_INFINITY,
+            hi: f32::INFINITY,
+            pooled: false,
+        }
+    }
+
     /// Weights of one output channel.
     pub(super) fn depth(&self) -> usize {
         self.weights.len() / self.bias.len().max(1)
     }
 
-    /// Whether nothing but the sum was folded in so far.
+    /// Whether nothing follows the sum so far, except perhaps a residual.
     pub(super) fn is_linear(&self) -> bool {
-        !self.pooled && self.lo == f64::NEG_INFINITY && self.hi == f64::INFINITY
+        let bounded = self.lo != f32::NEG_INFINITY || self.hi != f32::INFINITY;
+        !self.pooled && !bounded && self.activation == Activation::Linear
     }
 }
 
@@ -77,6 +146,13 @@ impl Op {
     pub(super) fn name(&self) -> &'static str {
         match self {
             Self::Conv(_) => "Conv",
+            Self::Norm { .. } => "LayerNormalization",
+            Self::Attention(_) => "Attention",
+            Self::Tokens(_) => "Concat and Add of tokens",
+            Self::Rows { .. } => "Slice of positions",
+            Self::Constant(_) => "Constant",
+            Self::Mean => "GlobalAveragePool",
+            Self::Scale { .. } => "Mul by a gate",
             Self::Affine { .. } => "Mul and Add by constants",
             Self::Clip { .. } => "Clip",
             Self::Add => "Add",

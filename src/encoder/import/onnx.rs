@@ -220,7 +220,7 @@ impl Lowering<'_> {
             debug_assert!(n < outputs, "weights and channels were compared");
             for i in 0..inside {
                 for tap in 0..taps {
-                    to[tap * inside + i] = from[i * taps + tap];
+                    to[tap * inside + i] = from[i * taps + tap] as f32;
                 }
             }
         }
@@ -229,18 +229,14 @@ impl Lowering<'_> {
         } else {
             vec![*bias.first().ok_or("no bias")?; outputs]
         };
+        let bias = bias.iter().map(|b| *b as f32).collect();
         Ok(Op::Conv(Conv {
             kernel: kh,
             stride: pool.stride(0),
             pad_top: padding[0].pad_before + around[0].0,
             pad_left: padding[1].pad_before + around[1].0,
-            depthwise,
-            weights,
-            bias,
-            residual: false,
-            lo: f64::NEG_INFINITY,
-            hi: f64::INFINITY,
-            pooled: false,
+            depthwise: depthwise.then_some(1),
+            ..Conv::new(weights, bias)
         }))
     }
 }

@@ -24,7 +24,7 @@ pub(super) fn layer(
     let node = &net.nodes[i];
     let Op::Conv(conv) = &node.op else { return None };
     let (from, to) = (&steps[node.inputs[0]], &steps[i + 1]);
-    let kind = match (conv.depthwise, conv.pooled) {
+    let kind = match (conv.depthwise.is_some(), conv.pooled) {
         (true, _) => LayerKind::Depthwise,
         (false, true) => LayerKind::PooledConv,
         (false, false) => LayerKind::Conv,
@@ -65,11 +65,12 @@ pub(super) fn layer(
 
     // Weights per code of the input.
     let depth = conv.depth();
-    let channel = |n: usize, k: usize| if conv.depthwise { n } else { k % from.step.len() };
+    let channel =
+        |n: usize, k: usize| if conv.depthwise.is_some() { n } else { k % from.step.len() };
     let scaled: Vec<f64> = (0..conv.weights.len())
-        .map(|at| conv.weights[at] * from.step[channel(at / depth, at % depth)])
+        .map(|at| f64::from(conv.weights[at]) * from.step[channel(at / depth, at % depth)])
         .collect();
-    let (codes, unit, means) = if conv.depthwise {
+    let (codes, unit, means) = if conv.depthwise.is_some() {
         let rounded = to_i16(&scaled, depth);
         layer.weights = Weights::Depthwise(pack_depthwise(&rounded.codes, depth));
         let codes: Vec<f64> = rounded.codes.iter().map(|q| f64::from(*q)).collect();
@@ -87,7 +88,7 @@ pub(super) fn layer(
     // the codes before it take no part in it.
     let channels = node.shape[2];
     for n in 0..channels {
-        let means = if conv.depthwise { &means[n * depth..] } else { &means[..] };
+        let means = if conv.depthwise.is_some() { &means[n * depth..] } else { &means[..] };
         let row = &codes[n * depth..][..depth];
         let sum: f64 = row.iter().zip(means).map(|(q, mean)| q * mean).sum();
         let bias = observed.mean[n] - unit[n] * sum;
@@ -109,7 +110,7 @@ pub(super) fn layer(
         values.resize(channels.next_multiple_of(LANES), 0.0);
     }
     if conv.pooled {
-        let finite = |x: f64| (x as f32).clamp(f32::MIN, f32::MAX);
+        let finite = |x: f32| x.clamp(f32::MIN, f32::MAX);
         (layer.record.lo, layer.record.hi) = (finite(conv.lo), finite(conv.hi));
     }
     if !g.pointwise {

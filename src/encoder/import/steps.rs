@@ -79,7 +79,7 @@ fn range(net: &Net, layer: usize, observed: &Observed) -> Vec<(f64, f64)> {
     let both = observed.min.iter().zip(&observed.max);
     both.map(|(min, max)| {
         let (min, max) = (f64::from(*min).min(0.0), f64::from(*max).max(0.0));
-        (min.max(conv.lo.min(0.0)), max.min(conv.hi.max(0.0)))
+        (min.max(f64::from(conv.lo).min(0.0)), max.min(f64::from(conv.hi).max(0.0)))
     })
     .collect()
 }

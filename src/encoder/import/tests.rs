@@ -16,8 +16,8 @@ const SIZE: usize = 32;
 const DIM: usize = 48;
 
 /// What every processor must make of the network and its pictures.
-const ENCODER_ID: &str = "7df333a1d61e7cb196cb5427c2b2c7cd825d32a8f0bbf314a98e337e90bde3a4";
-const FEATURES: &str = "bc09aba7c8d5affabf9d1651beca91b1b7868f7476ab474a85054ad01c46c602";
+const ENCODER_ID: &str = "79b1b679f05fbfc12e0e8873b6e5ec395be7a2766780699e0e878567f153993c";
+const FEATURES: &str = "dfcc8d2f6dd206fccf85f020ef5eabb813d4aee111320b333ce72c6477c86e96";
 
 fn options() -> Options {
     Options {

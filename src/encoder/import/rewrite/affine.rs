@@ -15,8 +15,8 @@ pub(super) fn fold(net: &mut Net) -> bool {
         }
         let depth = conv.depth();
         for (n, row) in conv.weights.chunks_exact_mut(depth).enumerate() {
-            row.iter_mut().for_each(|w| *w *= mul[n]);
-            conv.bias[n] = conv.bias[n] * mul[n] + add[n];
+            row.iter_mut().for_each(|w| *w = (f64::from(*w) * mul[n]) as f32);
+            conv.bias[n] = (f64::from(conv.bias[n]) * mul[n] + add[n]) as f32;
         }
         net.replace(i + 1, value);
         return true;

@@ -6,6 +6,7 @@ use super::super::ir::{Net, Op};
 pub(super) fn fold(net: &mut Net) -> bool {
     for i in 0..net.nodes.len() {
         let Op::Clip { lo, hi } = net.nodes[i].op else { continue };
+        let (lo, hi) = (lo as f32, hi as f32);
         let value = net.nodes[i].inputs[0];
         let Some(node) = net.only_read_here(value) else { continue };
         let Some(conv) = net.conv_mut(node) else { continue };

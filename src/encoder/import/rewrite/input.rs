@@ -12,11 +12,13 @@ pub(super) fn fold(net: &mut Net, mean: [f32; 3], std: [f32; 3]) -> Result<(), I
         }
         let depth = conv.depth();
         for (n, row) in conv.weights.chunks_exact_mut(depth).enumerate() {
+            let mut bias = f64::from(conv.bias[n]);
             for (i, w) in row.iter_mut().enumerate() {
-                let channel = if conv.depthwise { n } else { i % 3 };
-                *w /= f64::from(std[channel]);
-                conv.bias[n] -= *w * f64::from(mean[channel]);
+                let channel = if conv.depthwise.is_some() { n % 3 } else { i % 3 };
+                *w = (f64::from(*w) / f64::from(std[channel])) as f32;
+                bias -= f64::from(*w) * f64::from(mean[channel]);
             }
+            conv.bias[n] = bias as f32;
         }
     }
     Ok(())

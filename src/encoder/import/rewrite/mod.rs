@@ -32,7 +32,7 @@ fn check_end(net: &Net) -> Result<(), ImportError> {
     for (i, node) in net.nodes.iter().enumerate() {
         let Op::Conv(conv) = &node.op else { continue };
         let last = net.output == i + 1 && i + 1 == net.nodes.len();
-        let pointwise = conv.kernel == 1 && conv.stride == 1 && !conv.depthwise;
+        let pointwise = conv.kernel == 1 && conv.stride == 1 && conv.depthwise.is_none();
         if conv.pooled != last || (last && (!pointwise || conv.residual)) {
             return Err(ImportError::End { node: node.name.clone() });
         }

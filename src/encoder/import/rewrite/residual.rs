@@ -12,7 +12,7 @@ pub(super) fn fold(net: &mut Net) -> bool {
         let (value, other) = (a.max(b), a.min(b));
         let Some(node) = net.only_read_here(value) else { continue };
         let Some(conv) = net.conv_mut(node) else { continue };
-        if conv.depthwise || conv.residual || !conv.is_linear() {
+        if conv.depthwise.is_some() || conv.residual || !conv.is_linear() {
             continue;
         }
         conv.residual = true;
