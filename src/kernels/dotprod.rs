@@ -5,9 +5,11 @@
 
 use core::arch::aarch64::*;
 use core::arch::asm;
+use core::ops::Range;
 
-use super::neon::{self, QUARTER, QUARTERS, ROWS_AT_ONCE, centred_four, finish, offsets};
-use super::{Gemm, Isa, Kernels, KeyUnits, LANES, Query, Sink};
+use super::neon::{self, F32x16, QUARTER, QUARTERS, ROWS_AT_ONCE, centred_four};
+use super::vector::finish;
+use super::{Gemm, Isa, Kernels, KeyUnits, LANES, Query};
 
 pub(super) static KERNELS: Kernels = Kernels { isa: Isa::Dotprod, gemm, affinity, ..neon::KERNELS };
 
@@ -19,22 +21,21 @@ pub(super) fn detect() -> Option<&'static Kernels> {
 const TILE_ROWS: usize = 4;
 
 #[target_feature(enable = "neon,dotprod")]
-fn gemm(g: &Gemm, mut sink: Sink) {
-    for start in (0..g.rows).step_by(ROWS_AT_ONCE) {
-        let end = g.rows.min(start + ROWS_AT_ONCE);
-        for p in 0..g.w.n.div_ceil(LANES) {
+fn gemm(g: &Gemm, rows: Range<usize>, panels: Range<usize>, _: &mut [u8]) {
+    for start in rows.clone().step_by(ROWS_AT_ONCE) {
+        let end = rows.end.min(start + ROWS_AT_ONCE);
+        for p in panels.clone() {
             // SAFETY: rows start..end and panel p exist, see `Gemm::checked`.
             unsafe {
-                let offsets = offsets(g, p);
                 let mut r = start;
                 while r < end {
                     let mut sums = [[0; LANES]; TILE_ROWS];
                     let rows = if end - r < TILE_ROWS { 1 } else { TILE_ROWS };
                     match rows {
-                        TILE_ROWS => tile::<TILE_ROWS>(g, r, p, offsets, &mut sums),
-                        _ => tile::<1>(g, r, p, offsets, &mut sums),
+                        TILE_ROWS => tile::<TILE_ROWS>(g, r, p, &mut sums),
+                        _ => tile::<1>(g, r, p, &mut sums),
                     }
-                    finish(g, r, p, &sums[..rows], &mut sink);
+                    finish::<F32x16>(g, r, p, &sums[..rows], 128);
                     r += rows;
                 }
             }
@@ -48,24 +49,18 @@ fn gemm(g: &Gemm, mut sink: Sink) {
 /// The rows and the panel lie inside of `g`.
 #[inline]
 #[target_feature(enable = "neon,dotprod")]
-unsafe fn tile<const R: usize>(
-    g: &Gemm,
-    r: usize,
-    p: usize,
-    offsets: [int32x4_t; QUARTERS],
-    sums: &mut [[i32; LANES]; TILE_ROWS],
-) {
-    let mut acc = [offsets; R];
+unsafe fn tile<const R: usize>(g: &Gemm, r: usize, p: usize, sums: &mut [[i32; LANES]; TILE_ROWS]) {
+    let mut acc = [[vdupq_n_s32(0); QUARTERS]; R];
     let fours = g.w.k / 4;
     // SAFETY: `fours` groups of 4 inputs lie inside of each row, and one 64-byte group of weights for
     // each (and for a last incomplete one) inside of the panel.
     unsafe {
-        let mut a = g.a.as_ptr().add(r * g.lda);
+        let mut a = g.a.codes.as_ptr().add(r * g.a.stride);
         let mut weights = g.w.data.as_ptr().add(p * g.w.panel_len());
         for _ in 0..fours / 4 {
             let mut inputs = [vdupq_n_s8(0); R];
             for (r, input) in inputs.iter_mut().enumerate() {
-                let codes = vld1q_s8(a.add(r * g.lda).cast());
+                let codes = vld1q_s8(a.add(r * g.a.stride).cast());
                 *input = veorq_s8(codes, vdupq_n_s8(i8::MIN));
             }
             multiply_add::<0, R>(&mut acc, inputs, weights);
@@ -78,7 +73,7 @@ unsafe fn tile<const R: usize>(
         for _ in 0..fours % 4 {
             let mut inputs = [vdupq_n_s8(0); R];
             for (r, input) in inputs.iter_mut().enumerate() {
-                *input = centred_four(a.add(r * g.lda).cast::<i32>().read_unaligned());
+                *input = centred_four(a.add(r * g.a.stride).cast::<i32>().read_unaligned());
             }
             multiply_add::<0, R>(&mut acc, inputs, weights);
             a = a.add(4);

@@ -3,9 +3,11 @@
 
 use core::arch::aarch64::*;
 use core::arch::asm;
+use core::ops::Range;
 
-use super::neon::{QUARTER, QUARTERS, ROWS_AT_ONCE, finish};
-use super::{Gemm, Isa, Kernels, LANES, Sink, dotprod};
+use super::neon::{F32x16, QUARTER, QUARTERS, ROWS_AT_ONCE};
+use super::vector::finish;
+use super::{Gemm, Isa, Kernels, LANES, dotprod};
 
 static KERNELS: Kernels = Kernels { isa: Isa::I8mm, gemm, ..dotprod::KERNELS };
 
@@ -20,10 +22,10 @@ const TILE_PAIRS: usize = 2;
 type Sums = [[i32; LANES]; 2 * TILE_PAIRS];
 
 #[target_feature(enable = "neon,i8mm")]
-fn gemm(g: &Gemm, mut sink: Sink) {
-    for start in (0..g.rows).step_by(ROWS_AT_ONCE) {
-        let end = g.rows.min(start + ROWS_AT_ONCE);
-        for p in 0..g.w.n.div_ceil(LANES) {
+fn gemm(g: &Gemm, rows: Range<usize>, panels: Range<usize>, _: &mut [u8]) {
+    for start in rows.clone().step_by(ROWS_AT_ONCE) {
+        let end = rows.end.min(start + ROWS_AT_ONCE);
+        for p in panels.clone() {
             for r in (start..end).step_by(2 * TILE_PAIRS) {
                 let mut sums = [[0; LANES]; 2 * TILE_PAIRS];
                 let rows = (end - r).min(2 * TILE_PAIRS);
@@ -33,7 +35,7 @@ fn gemm(g: &Gemm, mut sink: Sink) {
                         1..=2 => tile::<1>(g, r, p, &mut sums),
                         _ => tile::<TILE_PAIRS>(g, r, p, &mut sums),
                     }
-                    finish(g, r, p, &sums[..rows], &mut sink);
+                    finish::<F32x16>(g, r, p, &sums[..rows], 0);
                 }
             }
         }
@@ -49,12 +51,12 @@ fn gemm(g: &Gemm, mut sink: Sink) {
 unsafe fn tile<const PAIRS: usize>(g: &Gemm, r: usize, p: usize, sums: &mut Sums) {
     // Register i of a pair holds channels 2i and 2i + 1 of its first row, then of its second.
     let mut acc = [[vdupq_n_s32(0); 2 * QUARTERS]; PAIRS];
-    let row = |i: usize| (r + i).min(g.rows - 1);
+    let row = |i: usize| (r + i).min(g.a.count - 1);
     let whole = g.w.k / 8 * 8;
     // SAFETY: `whole` inputs lie inside of each row; a panel has 64 weights for every four of them,
     // and for what is left of a last four.
     unsafe {
-        let a = |i: usize, k: usize| g.a.as_ptr().add(row(i) * g.lda + k);
+        let a = |i: usize, k: usize| g.a.codes.as_ptr().add(row(i) * g.a.stride + k);
         let mut weights = g.w.data.as_ptr().add(p * g.w.panel_len());
         for k in (0..whole).step_by(8) {
             let mut inputs = [vdupq_n_u8(0); PAIRS];
@@ -69,8 +71,8 @@ unsafe fn tile<const PAIRS: usize>(g: &Gemm, r: usize, p: usize, sums: &mut Sums
             for (i, input) in inputs.iter_mut().enumerate() {
                 let mut rest = [0; 16];
                 for (j, rest) in rest.chunks_exact_mut(8).enumerate() {
-                    let at = row(2 * i + j) * g.lda;
-                    rest[..g.w.k - whole].copy_from_slice(&g.a[at..][whole..g.w.k]);
+                    let at = row(2 * i + j) * g.a.stride;
+                    rest[..g.w.k - whole].copy_from_slice(&g.a.codes[at..][whole..g.w.k]);
                 }
                 *input = vld1q_u8(rest.as_ptr());
             }

@@ -1,9 +1,11 @@
 //! Matrix products.
 
 use core::arch::aarch64::*;
+use core::ops::Range;
 
-use super::{QUARTER, QUARTERS, Units, centred_four, load_codes, round_codes, store};
-use crate::kernels::{Gemm, LANES, Sink};
+use super::{F32x16, QUARTER, QUARTERS, centred_four};
+use crate::kernels::vector::finish;
+use crate::kernels::{Gemm, LANES};
 
 /// Rows of a tile: 16 registers of sums.
 const TILE_ROWS: usize = 2;
@@ -13,46 +15,26 @@ const TILE_ROWS: usize = 2;
 pub(in crate::kernels) const ROWS_AT_ONCE: usize = 64;
 
 #[target_feature(enable = "neon")]
-pub(super) fn gemm(g: &Gemm, mut sink: Sink) {
-    for start in (0..g.rows).step_by(ROWS_AT_ONCE) {
-        let end = g.rows.min(start + ROWS_AT_ONCE);
-        for p in 0..g.w.n.div_ceil(LANES) {
+pub(super) fn gemm(g: &Gemm, rows: Range<usize>, panels: Range<usize>, _: &mut [u8]) {
+    for start in rows.clone().step_by(ROWS_AT_ONCE) {
+        let end = rows.end.min(start + ROWS_AT_ONCE);
+        for p in panels.clone() {
             // SAFETY: rows start..end and panel p exist, see `Gemm::checked`.
             unsafe {
-                let offsets = offsets(g, p);
                 let mut r = start;
                 while r < end {
                     let rows = TILE_ROWS.min(end - r);
                     let mut sums = [[0; LANES]; TILE_ROWS];
                     match rows {
-                        TILE_ROWS => tile::<TILE_ROWS>(g, r, p, offsets, &mut sums),
-                        _ => tile::<1>(g, r, p, offsets, &mut sums),
+                        TILE_ROWS => tile::<TILE_ROWS>(g, r, p, &mut sums),
+                        _ => tile::<1>(g, r, p, &mut sums),
                     }
-                    finish(g, r, p, &sums[..rows], &mut sink);
+                    finish::<F32x16>(g, r, p, &sums[..rows], 128);
                     r += rows;
                 }
             }
         }
     }
-}
-
-/// 128 times the sum of each channel's weights.
-///
-/// # Safety
-/// Panel `p` exists.
-#[inline]
-#[target_feature(enable = "neon")]
-pub(in crate::kernels) unsafe fn offsets(g: &Gemm, p: usize) -> [int32x4_t; QUARTERS] {
-    let mut sums = [vdupq_n_s32(0); QUARTERS];
-    let panel = &g.w.data[p * g.w.panel_len()..][..g.w.panel_len()];
-    for weights in panel.chunks_exact(4 * LANES) {
-        for (j, sum) in sums.iter_mut().enumerate() {
-            // SAFETY: 16 of 64 weights.
-            let w = unsafe { vld1q_s8(weights.as_ptr().add(16 * j)) };
-            *sum = vpadalq_s16(*sum, vpaddlq_s8(w));
-        }
-    }
-    sums.map(|sum| vshlq_n_s32::<7>(sum))
 }
 
 /// Register i of a row holds two sums each of channels 2i and 2i + 1.
@@ -64,24 +46,18 @@ type Partial = [int32x4_t; 2 * QUARTERS];
 /// The rows and the panel lie inside of `g`.
 #[inline]
 #[target_feature(enable = "neon")]
-unsafe fn tile<const R: usize>(
-    g: &Gemm,
-    r: usize,
-    p: usize,
-    offsets: [int32x4_t; QUARTERS],
-    sums: &mut [[i32; LANES]; TILE_ROWS],
-) {
+unsafe fn tile<const R: usize>(g: &Gemm, r: usize, p: usize, sums: &mut [[i32; LANES]; TILE_ROWS]) {
     let mut acc = [[vdupq_n_s32(0); 2 * QUARTERS]; R];
     let fours = g.w.k / 4;
     // SAFETY: `fours` groups of 4 inputs lie inside of each row, and one 64-byte group of weights for
     // each (and for a last incomplete one) inside of the panel.
     unsafe {
-        let mut a = g.a.as_ptr().add(r * g.lda);
+        let mut a = g.a.codes.as_ptr().add(r * g.a.stride);
         let mut weights = g.w.data.as_ptr().add(p * g.w.panel_len());
         for _ in 0..fours / 2 {
             let mut inputs = [[vdupq_n_s8(0); 2]; R];
             for (r, inputs) in inputs.iter_mut().enumerate() {
-                let at = a.add(r * g.lda).cast::<i32>();
+                let at = a.add(r * g.a.stride).cast::<i32>();
                 inputs[0] = centred_four(at.read_unaligned());
                 inputs[1] = centred_four(at.add(1).read_unaligned());
             }
@@ -92,7 +68,7 @@ unsafe fn tile<const R: usize>(
         if fours % 2 == 1 {
             let mut inputs = [vdupq_n_s8(0); R];
             for (r, input) in inputs.iter_mut().enumerate() {
-                *input = centred_four(a.add(r * g.lda).cast::<i32>().read_unaligned());
+                *input = centred_four(a.add(r * g.a.stride).cast::<i32>().read_unaligned());
             }
             multiply_add_four(&mut acc, inputs, weights);
             weights = weights.add(4 * LANES);
@@ -105,8 +81,8 @@ unsafe fn tile<const R: usize>(
             multiply_add_four(&mut acc, inputs, weights);
         }
         for (acc, sums) in acc.into_iter().zip(sums) {
-            for (j, (dots, offset)) in fold(acc).into_iter().zip(offsets).enumerate() {
-                vst1q_s32(sums.as_mut_ptr().add(j * QUARTER), vaddq_s32(dots, offset));
+            for (j, dots) in fold(acc).into_iter().enumerate() {
+                vst1q_s32(sums.as_mut_ptr().add(j * QUARTER), dots);
             }
         }
     }
@@ -167,61 +143,4 @@ pub(super) fn fold(acc: Partial) -> [int32x4_t; QUARTERS] {
         vpaddq_s32(acc[4], acc[5]),
         vpaddq_s32(acc[6], acc[7]),
     ]
-}
-
-/// Activations of the sums of rows from `r` and panel `p`.
-///
-/// # Safety
-/// The rows and the panel lie inside of `g`, and `sink` fits it.
-#[inline]
-#[target_feature(enable = "neon")]
-pub(in crate::kernels) unsafe fn finish(
-    g: &Gemm,
-    r: usize,
-    p: usize,
-    sums: &[[i32; LANES]],
-    sink: &mut Sink,
-) {
-    let n = p * LANES;
-    let count = (g.w.n - n).min(LANES);
-    // SAFETY: scale and bias are padded to whole panels; `count` channels are read and written.
-    unsafe {
-        let units = Units::<QUARTERS>::load(&g.q, n);
-        match sink {
-            Sink::Codes(out, residual) => {
-                for (i, sums) in sums.iter().enumerate() {
-                    let at = (r + i) * g.w.n + n;
-                    let mut y = [vdupq_n_f32(0.0); QUARTERS];
-                    for (j, y) in y.iter_mut().enumerate() {
-                        *y = units.scaled(j, vld1q_s32(sums.as_ptr().add(j * QUARTER)));
-                    }
-                    if let Some(res) = residual {
-                        let codes = load_codes(&res.data[at..][..count]);
-                        for (y, codes) in y.iter_mut().zip(codes) {
-                            *y = vfmaq_n_f32(*y, codes, res.scale);
-                        }
-                    }
-                    let y = y.map(|y| units.clamped(y));
-                    let low = round_codes(y[0], y[1]);
-                    let high = round_codes(y[2], y[3]);
-                    let mut codes = [0; LANES];
-                    vst1q_u8(codes.as_mut_ptr(), vcombine_u8(low, high));
-                    store(&codes, &mut out[at..][..count]);
-                }
-            }
-            Sink::Sums(out) => {
-                let out = &mut out[n..][..count];
-                let mut total = [0.0; LANES];
-                total[..count].copy_from_slice(out);
-                for sums in sums {
-                    for j in 0..QUARTERS {
-                        let at = total.as_mut_ptr().add(j * QUARTER);
-                        let y = units.scaled(j, vld1q_s32(sums.as_ptr().add(j * QUARTER)));
-                        vst1q_f32(at, vaddq_f32(vld1q_f32(at), units.clamped(y)));
-                    }
-                }
-                out.copy_from_slice(&total[..count]);
-            }
-        }
-    }
 }
