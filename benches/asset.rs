@@ -36,6 +36,7 @@ fn asset(keys: usize) -> Result<Builder<'static>, Box<dyn std::error::Error>> {
         reference_shots: 16.0,
         text_gain: 0.0,
         row_gain: 0.0,
+        gamma: 0.0,
     };
     let text = TextWeights::encode(
         &[RowKind::Text; CLASSES],

@@ -133,6 +133,11 @@ impl<'a> Cache<'a> {
     /// # Errors
     /// [`AssetError::Corrupt`].
     pub fn validate(&self) -> Result<(), AssetError> {
+        self.validate_values(true)
+    }
+
+    /// The same; the keys have length 1 only if `unit`.
+    pub(super) fn validate_values(&self, unit: bool) -> Result<(), AssetError> {
         let corrupt = |what| Err(Tag::CACHE.corrupt(what));
         if !self.mean.iter().all(|value| value.is_finite()) {
             return corrupt("the mean is not finite");
@@ -145,7 +150,7 @@ impl<'a> Cache<'a> {
             }
             let squares: i32 = self.codes(key).map(|code| i32::from(code) * i32::from(code)).sum();
             let norm = mean_norm + 2.0 * bias + scale * scale * squares as f32;
-            if !(0.9..1.1).contains(&norm) {
+            if unit && !(0.9..1.1).contains(&norm) {
                 return corrupt("a key does not have length 1");
             }
             if self.class[key] as usize >= self.classes() {

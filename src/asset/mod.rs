@@ -9,6 +9,8 @@ pub mod encoder;
 pub mod format;
 pub mod limits;
 
+mod adapter;
+mod bank;
 mod cache;
 mod cache_mut;
 mod calibration;
@@ -19,6 +21,7 @@ mod fields;
 mod head_params;
 mod key_names;
 mod labels;
+mod linear;
 mod linked;
 mod metrics;
 mod panels;
@@ -47,6 +50,8 @@ mod write;
 #[cfg(all(test, feature = "std"))]
 mod tests;
 
+pub use adapter::{Adapter, Branch};
+pub use bank::Bank;
 pub use cache::{Cache, Space};
 pub use cache_mut::{CacheMut, Key};
 pub use calibration::Calibration;
@@ -56,6 +61,7 @@ pub use error::AssetError;
 pub use head_params::{HeadKind, HeadParams};
 pub use key_names::KeyNames;
 pub use labels::Labels;
+pub use linear::Linear;
 pub use linked::linked;
 pub use metrics::Metrics;
 pub use preprocess::{Preprocess, ResizeMode};

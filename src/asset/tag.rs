@@ -30,6 +30,12 @@ impl Tag {
     pub const CACHE: Self = Self(*b"CACH");
     /// The picture behind each key of the cache.
     pub const KEY_NAMES: Self = Self(*b"KEYN");
+    /// A linear term of the logits, made from the shots.
+    pub const LINEAR: Self = Self(*b"LINR");
+    /// A small network between the encoder's feature and the text weights.
+    pub const ADAPTER: Self = Self(*b"ADPT");
+    /// Keys that a head has made of the shots.
+    pub const BANK: Self = Self(*b"BANK");
     /// Hyper-parameters of the head.
     pub const HEAD: Self = Self(*b"HEAD");
     /// Temperature and the thresholds of "unknown".
@@ -42,7 +48,7 @@ impl Tag {
     pub const PROVENANCE: Self = Self(*b"PROV");
 
     /// Every tag of this version in the order in which sections are laid out.
-    pub const ALL: [Self; 14] = [
+    pub const ALL: [Self; 17] = [
         Self::PREPROCESS,
         Self::LAYERS,
         Self::WEIGHTS,
@@ -51,6 +57,9 @@ impl Tag {
         Self::PROMPTS,
         Self::TEXT,
         Self::HEAD,
+        Self::LINEAR,
+        Self::ADAPTER,
+        Self::BANK,
         Self::CALIBRATION,
         Self::CACHE,
         Self::KEY_NAMES,
@@ -74,6 +83,9 @@ impl Tag {
             Self::LABELS => "labels",
             Self::PROMPTS => "prompts",
             Self::TEXT => "text weights",
+            Self::LINEAR => "linear term",
+            Self::ADAPTER => "adapter",
+            Self::BANK => "keys of the head",
             Self::CACHE => "cache of shots",
             Self::KEY_NAMES => "names of the shots",
             Self::HEAD => "head parameters",

@@ -1,6 +1,6 @@
 use super::{
-    AssetError, Cache, Calibration, Container, HeadParams, KeyNames, Labels, Metrics, Preprocess,
-    Prompts, Provenance, Tag, TextWeights, Vocabulary,
+    Adapter, AssetError, Bank, Cache, Calibration, Container, HeadParams, KeyNames, Labels, Linear,
+    Metrics, Preprocess, Prompts, Provenance, Space, Tag, TextWeights, Vocabulary,
 };
 
 /// An asset with a typed view of each section that it has: an encoder alone, a cache alone or a
@@ -19,6 +19,12 @@ pub struct Asset<'a> {
     pub text: Option<TextWeights<'a>>,
     /// Hyper-parameters of the head.
     pub head: Option<HeadParams>,
+    /// A linear term of the logits.
+    pub linear: Option<Linear<'a>>,
+    /// A map of the feature that text weights and linear term read.
+    pub adapter: Option<Adapter<'a>>,
+    /// Keys that the head has made of the shots.
+    pub bank: Option<Bank<'a>>,
     /// Temperature and thresholds.
     pub calibration: Option<Calibration>,
     /// The cache of shots.
@@ -61,6 +67,9 @@ impl<'a> Asset<'a> {
             prompts: section(Tag::PROMPTS).map(Prompts::parse).transpose()?,
             text: section(Tag::TEXT).map(TextWeights::parse).transpose()?,
             head: section(Tag::HEAD).map(HeadParams::parse).transpose()?,
+            linear: section(Tag::LINEAR).map(Linear::parse).transpose()?,
+            adapter: section(Tag::ADAPTER).map(Adapter::parse).transpose()?,
+            bank: section(Tag::BANK).map(Bank::parse).transpose()?,
             calibration: section(Tag::CALIBRATION).map(Calibration::parse).transpose()?,
             cache: section(Tag::CACHE).map(Cache::parse).transpose()?,
             key_names: section(Tag::KEY_NAMES).map(KeyNames::parse).transpose()?,
@@ -68,13 +77,12 @@ impl<'a> Asset<'a> {
             metrics: section(Tag::METRICS).map(Metrics::parse).transpose()?,
             provenance: section(Tag::PROVENANCE).map(Provenance::parse).transpose()?,
         };
-        if let Some(cache) = asset.cache
-            && cache.encoder != container.encoder_id()
-        {
-            return Err(AssetError::ForeignCache {
-                asset: container.encoder_id(),
-                cache: cache.encoder,
-            });
+        let bank = asset.bank.map(|bank| bank.keys);
+        for keys in [asset.cache, bank].into_iter().flatten() {
+            if keys.encoder != container.encoder_id() {
+                let (asset, cache) = (container.encoder_id(), keys.encoder);
+                return Err(AssetError::ForeignCache { asset, cache });
+            }
         }
         let labels = asset.labels.map(|labels| (Tag::LABELS, labels.count()));
         let text = asset.text.map(|text| (Tag::TEXT, text.classes));
@@ -82,13 +90,42 @@ impl<'a> Asset<'a> {
         agree("classes", labels, text)?;
         agree("classes", labels, cache)?;
         agree("classes", text, cache)?;
+        let linear = asset.linear.map(|linear| (Tag::LINEAR, linear.classes));
+        let bank_classes = bank.map(|keys| (Tag::BANK, keys.classes()));
+        agree("classes", labels, linear)?;
+        agree("classes", labels, bank_classes)?;
+        agree("classes", linear, bank_classes)?;
+        agree("classes", text, linear)?;
+        agree("classes", text, bank_classes)?;
+        agree("classes", cache, linear)?;
+        agree("classes", cache, bank_classes)?;
         let keys = asset.cache.map(|cache| (Tag::CACHE, cache.len));
         let names = asset.key_names.map(|names| (Tag::KEY_NAMES, names.count()));
         agree("shots", keys, names)?;
         let text = asset.text.map(|text| (Tag::TEXT, text.dim));
         let words = asset.vocabulary.map(|words| (Tag::VOCABULARY, words.dim));
         agree("dimensions of a text vector", text, words)?;
+        asset.same_dimensions()?;
         Ok(asset)
+    }
+
+    /// Sections that read one feature agree on its dimensions.
+    fn same_dimensions(&self) -> Result<(), AssetError> {
+        for space in Space::ALL {
+            let of = |tag, in_space: bool, dim| in_space.then_some((tag, dim));
+            let text = self.text.filter(|_| space == Space::Projected);
+            let readers = [
+                text.map(|text| (Tag::TEXT, text.dim)),
+                self.cache.and_then(|c| of(Tag::CACHE, c.space == space, c.dim)),
+                self.linear.and_then(|l| of(Tag::LINEAR, l.space == space, l.dim)),
+                self.adapter.and_then(|a| of(Tag::ADAPTER, a.space == space, a.dim)),
+                self.bank.and_then(|b| of(Tag::BANK, b.keys.space == space, b.feature_dim)),
+            ];
+            let mut readers = readers.into_iter().flatten();
+            let first = readers.next();
+            readers.try_for_each(|other| agree("dimensions of a feature", first, Some(other)))?;
+        }
+        Ok(())
     }
 
     /// Looks at every value: texts are UTF-8, numbers finite, vectors of length 1, classes exist.
@@ -101,6 +138,9 @@ impl<'a> Asset<'a> {
         self.prompts.map_or(Ok(()), |prompts| prompts.validate())?;
         self.text.map_or(Ok(()), |text| text.validate())?;
         self.cache.map_or(Ok(()), |cache| cache.validate())?;
+        self.linear.map_or(Ok(()), |linear| linear.validate())?;
+        self.adapter.map_or(Ok(()), |adapter| adapter.validate())?;
+        self.bank.map_or(Ok(()), |bank| bank.validate())?;
         self.key_names.map_or(Ok(()), |names| names.validate())?;
         self.vocabulary.map_or(Ok(()), |words| words.validate())?;
         self.metrics.map_or(Ok(()), |metrics| metrics.validate())?;

@@ -7,12 +7,13 @@ use clap::Args;
 use serde::Serialize;
 
 use super::dataset::{self, ClassPhotos};
+use super::head::{HeadName, Making};
 use super::progress::Progress;
 use super::shared::{Format, Shared};
 use super::shots::ShotEncoder;
 use super::table::Table;
 use super::{Outcome, note};
-use crate::asset::{Asset, AssetFile, Builder, Metrics, Provenance, Space, Tag};
+use crate::asset::{Asset, AssetFile, Builder, HeadKind, Metrics, Provenance, Space, Tag};
 use crate::fit::search::Search;
 use crate::fit::{self, Built, ClassSpec, Recipe, Shot};
 use crate::pipeline::projector;
@@ -55,6 +56,15 @@ pub(super) struct Build {
     #[arg(long, value_name = "N")]
     per_class: Option<usize>,
 
+    /// The head to make, or `auto`: all are compared by folds over the shots, and the simplest of those
+    /// that do as well as the best is taken
+    #[arg(long, value_enum, default_value_t = HeadName::Tip)]
+    head: HeadName,
+
+    /// What shuffles and initial weights of trained heads come from
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    seed: u64,
+
     /// A note that the asset carries, as `licence=CC BY 4.0`; may be given again
     #[arg(long = "note", value_name = "NAME=TEXT", value_parser = parse_note)]
     notes: Vec<(String, String)>,
@@ -68,6 +78,7 @@ pub(super) struct Build {
 struct Line<'a> {
     v: u8,
     file: &'a str,
+    head: &'static str,
     classes: usize,
     classes_with_text: usize,
     shots: usize,
@@ -106,18 +117,18 @@ impl Build {
             })
             .collect();
         let project = projector(&base, kernels).with_context(|| file.name().to_owned())?;
-        let progress = Progress::new("choosing alpha and beta", 1);
-        let built = fit::build(&Recipe {
+        let recipe = Recipe {
             encoder: base.container.encoder_id(),
             space: Space::Trunk,
             classes: &specs,
             shots: &shots,
             project: project.as_ref().map(|project| project as &fit::Project<'_>),
+            method: HeadKind::Tip.into(),
             search: Search::LeaveOneOut,
             threads: shared.threads(),
             kernels,
-        })?;
-        drop(progress);
+        };
+        let built = Making { head: self.head, seed: self.seed, shared }.run(recipe)?;
         self.write(&base, &built)?;
         self.say(shared, &specs, &shots, &built)?;
         Ok(outcome)
@@ -168,6 +179,7 @@ impl Build {
             let line = Line {
                 v: crate::report::SCHEMA,
                 file: &file,
+                head: built.kind.name(),
                 classes: specs.len(),
                 classes_with_text: with_text,
                 shots: shots.len(),
@@ -189,18 +201,20 @@ impl Build {
         }
         let accuracy = match choice.accuracy {
             Some(accuracy) => format!(
-                "leaving out one shot after another: {:.2} % right, expected calibration error {:.4}",
+                "held-out shots: {:.2} % of {} right, expected calibration error {:.4}",
                 percent(accuracy),
+                choice.held_out,
                 calibration.ece
             ),
             None => "too few shots to measure: every class needs two".to_owned(),
         };
         let text = format!(
-            "{}\n{file}: {} classes ({with_text} with text), {} shots\nalpha {}, beta {}, temperature \
+            "{}\n{file}: {} classes ({with_text} with text), {} shots\nhead {}, alpha {}, beta {}, temperature \
              {}, unknown below probability {:.3} or cosine {:.3}\n{accuracy}\n",
             table.text(),
             specs.len(),
             shots.len(),
+            built.kind.name(),
             choice.alpha,
             choice.beta,
             calibration.temperature,

@@ -12,6 +12,7 @@ mod embed;
 mod encoder;
 mod eval;
 mod forget;
+mod head;
 mod inspect;
 mod learn;
 mod progress;

@@ -26,7 +26,6 @@ impl Progress {
     }
 
     /// Shows another task.
-    #[cfg(feature = "import")]
     pub(super) fn show(&self, what: &'static str, done: usize, steps: usize) {
         self.0.set_message(what);
         self.0.set_length(u64::try_from(steps).unwrap_or(u64::MAX));

@@ -1,57 +1,16 @@
 use super::calibration::{expected_error, temperature};
+use super::folds::{self, Compared, Held};
+use super::heads::{self, Setting};
 use super::keys;
 use super::leave_one_out::{LeaveOneOut, Shots, Unknown};
 use super::rows::{ClassShots, Rows};
-use super::search::{Choice, Search, choose};
-use super::{FitError, Project};
+use super::search::{self, Choice};
+use super::train::Progress;
+use super::{FitError, Method, Recipe, sections};
 use crate::asset::{
     AlignedBytes, AssetError, Builder, CacheBuilder, Calibration, EncoderId, HeadKind, HeadParams,
-    Key, KeyNames, Labels, Space, Tag,
+    Key, KeyNames, Labels, Tag,
 };
-use crate::kernels::Kernels;
-
-/// CLIP's factor of the text term.
-const LOGIT_SCALE: f32 = 100.0;
-
-/// A class to recognise.
-#[derive(Clone, Debug)]
-pub struct ClassSpec {
-    /// Its label.
-    pub label: String,
-    /// Its text vector, of unit norm, if there is one.
-    pub text: Option<Vec<f32>>,
-}
-
-/// A photograph that shows a class.
-#[derive(Clone, Debug)]
-pub struct Shot {
-    /// Place of its class in the list.
-    pub class: usize,
-    /// Its feature in the keys' space, of unit norm.
-    pub feature: Vec<f32>,
-    /// Its name for people, as "Faces/image_0274.jpg".
-    pub name: String,
-}
-
-/// What a head is made of.
-pub struct Recipe<'r> {
-    /// The encoder that made the features.
-    pub encoder: EncoderId,
-    /// The feature that the shots bring.
-    pub space: Space,
-    /// Classes, in the order of the logits; each has text or shots or both.
-    pub classes: &'r [ClassSpec],
-    /// Shots in the order of the keys.
-    pub shots: &'r [Shot],
-    /// From a trunk feature to the text's space; none without text or if the keys live there already.
-    pub project: Option<&'r Project<'r>>,
-    /// Where alpha and beta come from.
-    pub search: Search,
-    /// Threads to use; the result does not depend on them.
-    pub threads: usize,
-    /// Kernels to use; the result does not depend on them either.
-    pub kernels: &'static Kernels,
-}
 
 /// A head as sections of an asset.
 #[derive(Clone, Debug)]
@@ -64,6 +23,10 @@ pub struct Built {
     pub calibration: Calibration,
     /// What the thresholds do to held-out shots; none without any.
     pub unknown: Option<Unknown>,
+    /// How held-out shots were answered.
+    pub held: Held,
+    /// The head.
+    pub kind: HeadKind,
 }
 
 impl Built {
@@ -84,78 +47,23 @@ impl Built {
 /// A class without text and shots or named twice, a feature or text that cannot be used, a limit
 /// that is exceeded.
 pub fn build(recipe: &Recipe<'_>) -> Result<Built, FitError> {
-    let counts = check(recipe)?;
-    let text_dim = recipe.classes.iter().find_map(|class| Some(class.text.as_ref()?.len()));
-    let texts: Vec<_> = recipe.classes.iter().map(|class| class.text.clone()).collect();
-    let mut rows = text_dim.map(|dim| Rows::from_text(&texts, dim));
-    let reference_shots = counts.iter().copied().max().unwrap_or(0) as f32;
-
-    let cache = cache(recipe, &counts, reference_shots)?;
-    let view = cache.as_ref().map(|cache| cache.view()).transpose()?;
-    let class_shots = match &view {
-        Some(view) if rows.is_some() => ClassShots::new(view, recipe.project),
-        _ => None,
-    };
-    let defaults = super::search::defaults(recipe.space);
-    let mut calibration = Calibration {
-        temperature: defaults.temperature,
-        unknown_score: 0.0,
-        unknown_cosine: -1.0,
-        ece: 0.0,
-        samples: 0,
-    };
-    let mut choice = Choice {
-        alpha: defaults.alpha,
-        beta: defaults.beta,
-        text_gain: 0.0,
-        row_gain: 0.0,
-        held_out: 0,
-        accuracy: None,
-    };
-    let mut unknown = None;
-    if let Some(view) = view {
-        let features: Vec<&[f32]> = recipe.shots.iter().map(|shot| &shot.feature[..]).collect();
-        let projected = rows.is_some().then(|| projected(recipe)).flatten();
-        let run = LeaveOneOut::new(Shots {
-            kernels: recipe.kernels,
-            cache: view,
-            features: &features,
-            rows: rows.as_ref(),
-            projected: projected.as_deref(),
-            class_shots: class_shots.as_ref(),
-            logit_scale: LOGIT_SCALE,
-            threads: recipe.threads,
-        });
-        choice = choose(&run, recipe.space, recipe.search);
-        if run.len() > 0 {
-            let classes = recipe.classes.len();
-            let slope = if choice.alpha > 0.0 { choice.text_gain / choice.alpha } else { 0.0 };
-            let answers = run.answers(choice.alpha, choice.beta, slope);
-            let temperature = temperature(&answers.logits, &answers.labels, classes).temperature;
-            let thresholds = answers.unknown(classes, temperature);
-            calibration = Calibration {
-                temperature,
-                unknown_score: thresholds.score,
-                unknown_cosine: thresholds.cosine,
-                ece: expected_error(answers.confidences(classes, temperature).into_iter()) as f32,
-                samples: run.len() as u32,
-            };
-            unknown = Some(thresholds);
-        }
-    }
+    let ground = Ground::new(recipe)?;
+    let found = ground.leave_one_out(recipe, |run| match recipe.method.kind.is_plain() {
+        true => Ok(plain(recipe, run)),
+        false => made(recipe, run),
+    })?;
+    let found = found.unwrap_or_else(|| Found::without_shots(recipe));
+    let Found { choice, calibration, unknown, held, sections: made, gamma } = found;
     let params = HeadParams {
-        kind: HeadKind::Tip,
-        logit_scale: LOGIT_SCALE,
+        kind: recipe.method.kind,
+        logit_scale: heads::LOGIT_SCALE,
         alpha: choice.alpha,
         beta: choice.beta,
-        reference_shots,
+        reference_shots: ground.reference_shots,
         text_gain: choice.text_gain,
         row_gain: choice.row_gain,
+        gamma,
     };
-    if let (Some(rows), Some(shots)) = (&mut rows, &class_shots) {
-        rows.fill(shots, choice.row_gain);
-    }
-
     let labels: Vec<&str> = recipe.classes.iter().map(|class| &class.label[..]).collect();
     let names: Vec<&str> = recipe.shots.iter().map(|shot| &shot.name[..]).collect();
     let mut sections = vec![
@@ -163,51 +71,178 @@ pub fn build(recipe: &Recipe<'_>) -> Result<Built, FitError> {
         (Tag::HEAD, params.encode()),
         (Tag::CALIBRATION, calibration.encode()),
     ];
-    if let Some(rows) = rows {
+    sections.extend(made);
+    if let Some(mut rows) = ground.rows {
+        if let Some(shots) = &ground.class_shots {
+            rows.fill(shots, choice.row_gain);
+        }
         sections.push((Tag::TEXT, rows.encode()?));
     }
-    if let Some(cache) = cache {
+    if let Some(cache) = ground.cache {
         sections.push((Tag::CACHE, cache.finish(0)?.to_vec()));
         sections.push((Tag::KEY_NAMES, KeyNames::encode(&names)?));
     }
-    Ok(Built { sections, choice, calibration, unknown })
+    Ok(Built { sections, choice, calibration, unknown, held, kind: recipe.method.kind })
 }
 
-/// Number of shots of each class.
-fn check(recipe: &Recipe<'_>) -> Result<Vec<u32>, FitError> {
-    let classes = recipe.classes;
-    if classes.is_empty() {
-        return Err(FitError::NoClasses);
-    }
-    let mut counts = vec![0; classes.len()];
-    let dim = recipe.shots.first().map_or(0, |shot| shot.feature.len());
-    for shot in recipe.shots {
-        let Some(count) = counts.get_mut(shot.class) else {
-            let (shot, class) = (shot.name.clone(), shot.class);
-            return Err(FitError::ClassOutOfRange { shot, class, classes: classes.len() });
+/// Compares heads on the same folds over the recipe's shots.
+///
+/// # Errors
+/// What [`build`] refuses; too few shots can be held out.
+pub fn compare(
+    recipe: &Recipe<'_>,
+    kinds: &[HeadKind],
+    report: &dyn Fn(HeadKind, Progress),
+) -> Result<Vec<Compared>, FitError> {
+    let ground = Ground::new(recipe)?;
+    let all_have_text = recipe.classes.iter().all(|class| class.text.is_some());
+    let row_gain = match all_have_text {
+        true => None,
+        false => ground.leave_one_out(recipe, |run| Ok(run.row_gain()))?,
+    };
+    folds::compare(kinds, &recipe.task(row_gain.unwrap_or(0.0)), report)
+}
+
+/// What every head stands on.
+struct Ground {
+    /// Text rows; no rows from shots yet.
+    rows: Option<Rows>,
+    cache: Option<CacheBuilder>,
+    class_shots: Option<ClassShots>,
+    reference_shots: f32,
+}
+
+impl Ground {
+    fn new(recipe: &Recipe<'_>) -> Result<Self, FitError> {
+        let counts = recipe.check()?;
+        let text_dim = recipe.classes.iter().find_map(|class| Some(class.text.as_ref()?.len()));
+        let texts: Vec<_> = recipe.classes.iter().map(|class| class.text.clone()).collect();
+        let rows = text_dim.map(|dim| Rows::from_text(&texts, dim));
+        let reference_shots = counts.iter().copied().max().unwrap_or(0) as f32;
+        let cache = cache(recipe, &counts, reference_shots)?;
+        let view = cache.as_ref().map(CacheBuilder::view).transpose()?;
+        let class_shots = match &view {
+            Some(view) if rows.is_some() => ClassShots::new(view, recipe.project),
+            _ => None,
         };
-        *count += 1;
-        keys::check(&shot.name, &shot.feature, dim)?;
+        Ok(Self { rows, cache, class_shots, reference_shots })
     }
-    let mut labels = std::collections::BTreeSet::new();
-    let expected = classes.iter().find_map(|class| Some(class.text.as_ref()?.len())).unwrap_or(0);
-    for (class, &shots) in classes.iter().zip(&counts) {
-        if !labels.insert(&class.label) {
-            return Err(FitError::DuplicateClass(class.label.clone()));
-        }
-        match &class.text {
-            None if shots == 0 => return Err(FitError::EmptyClass(class.label.clone())),
-            Some(text) if text.len() != expected => {
-                let (class, found) = (class.label.clone(), text.len());
-                return Err(FitError::TextLength { class, expected, found });
-            }
-            Some(text) => keys::check(&format!("the text of {}", class.label), text, expected)?,
-            None => {}
-        }
+
+    /// Hands `then` the shots, each of them held out once; none without shots.
+    fn leave_one_out<T>(
+        &self,
+        recipe: &Recipe<'_>,
+        then: impl FnOnce(&LeaveOneOut<'_>) -> Result<T, FitError>,
+    ) -> Result<Option<T>, FitError> {
+        let Some(cache) = &self.cache else { return Ok(None) };
+        let features: Vec<&[f32]> = recipe.shots.iter().map(|shot| &shot.feature[..]).collect();
+        let projected = self.rows.is_some().then(|| recipe.projected()).flatten();
+        let run = LeaveOneOut::new(Shots {
+            kernels: recipe.kernels,
+            cache: cache.view()?,
+            features: &features,
+            rows: self.rows.as_ref(),
+            projected: projected.as_deref(),
+            class_shots: self.class_shots.as_ref(),
+            logit_scale: heads::LOGIT_SCALE,
+            threads: recipe.threads,
+        });
+        then(&run).map(Some)
     }
-    Ok(counts)
 }
 
+/// The parameters of a head, and how it did on held-out shots.
+struct Found {
+    choice: Choice,
+    calibration: Calibration,
+    unknown: Option<Unknown>,
+    held: Held,
+    sections: Vec<(Tag, Vec<u8>)>,
+    gamma: f32,
+}
+
+impl Found {
+    fn without_shots(recipe: &Recipe<'_>) -> Self {
+        let search::Defaults { alpha, beta, temperature } = search::defaults(recipe.space);
+        Self {
+            choice: Choice {
+                alpha,
+                beta,
+                text_gain: 0.0,
+                row_gain: 0.0,
+                held_out: 0,
+                accuracy: None,
+            },
+            calibration: Calibration {
+                temperature,
+                unknown_score: 0.0,
+                unknown_cosine: -1.0,
+                ece: 0.0,
+                samples: 0,
+            },
+            unknown: None,
+            held: Held::default(),
+            sections: Vec::new(),
+            gamma: 0.0,
+        }
+    }
+
+    /// With temperature and thresholds from these answers, if there are any.
+    fn calibrated(mut self, held: Held, run: &LeaveOneOut<'_>) -> Self {
+        let classes = run.classes();
+        let answers = run.answers_of(&held);
+        self.held = held;
+        if answers.labels.is_empty() {
+            return self;
+        }
+        let temperature = temperature(&answers.logits, &answers.labels, classes).temperature;
+        let thresholds = answers.unknown(classes, temperature);
+        self.calibration = Calibration {
+            temperature,
+            unknown_score: thresholds.score,
+            unknown_cosine: thresholds.cosine,
+            ece: expected_error(answers.confidences(classes, temperature).into_iter()) as f32,
+            samples: answers.labels.len() as u32,
+        };
+        self.unknown = Some(thresholds);
+        self
+    }
+}
+
+/// Tip-Adapter: alpha and beta by leaving out one shot after another.
+fn plain(recipe: &Recipe<'_>, run: &LeaveOneOut<'_>) -> Found {
+    let choice = search::choose(run, recipe.space, recipe.search);
+    let slope = if choice.alpha > 0.0 { choice.text_gain / choice.alpha } else { 0.0 };
+    let held = run.held(choice.alpha, choice.beta, slope);
+    Found { choice, ..Found::without_shots(recipe) }.calibrated(held, run)
+}
+
+/// Every other head: hyper-parameters by folds.
+fn made(recipe: &Recipe<'_>, run: &LeaveOneOut<'_>) -> Result<Found, FitError> {
+    let Method { kind, setting, report, .. } = recipe.method;
+    let task = recipe.task(run.row_gain());
+    let setting = setting.unwrap_or_else(|| folds::choose(kind, &task, report));
+    let held = folds::hold_out(kind, &task, setting, report);
+    let model = heads::fit(kind, &task, setting, report);
+    let sections = sections::encode(&model, recipe.encoder, recipe.space, task.classes)?;
+    let choice = choice_of(setting, &held, run.row_gain());
+    let found = Found { choice, sections, gamma: setting.gamma, ..Found::without_shots(recipe) };
+    Ok(found.calibrated(held, run))
+}
+
+/// What is known of a head that was chosen by folds.
+fn choice_of(setting: Setting, held: &Held, row_gain: f32) -> Choice {
+    Choice {
+        alpha: setting.alpha,
+        beta: setting.beta,
+        text_gain: held.text_gain,
+        row_gain,
+        held_out: held.labels.len(),
+        accuracy: held.accuracy(),
+    }
+}
+
+/// The shots as int8 keys; none without any.
 fn cache(
     recipe: &Recipe<'_>,
     counts: &[u32],
@@ -228,14 +263,4 @@ fn cache(
         })?;
     }
     Ok(Some(cache))
-}
-
-/// The shots in the space of the text.
-fn projected(recipe: &Recipe<'_>) -> Option<Vec<Vec<f32>>> {
-    let shots = recipe.shots.iter();
-    match (recipe.space, recipe.project) {
-        (Space::Projected, _) => Some(shots.map(|shot| shot.feature.clone()).collect()),
-        (Space::Trunk, Some(project)) => Some(shots.map(|shot| project(&shot.feature)).collect()),
-        (Space::Trunk, None) => None,
-    }
 }

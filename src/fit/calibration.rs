@@ -1,6 +1,7 @@
 //! Whether a probability can be believed.
 
-use crate::head::{best, probabilities};
+use crate::head::best;
+use crate::math;
 
 /// Bins of the expected calibration error.
 pub const BINS: usize = 15;
@@ -49,20 +50,8 @@ pub fn temperature(logits: &[f32], labels: &[usize], classes: usize) -> Fit {
     };
     let value = |eighths: i32| (eighths as f32 / 8.0).exp2();
     let loss = |eighths: i32| {
-        let (temperature, mut p) = (value(eighths), vec![0.0; classes]);
         let rows = logits.chunks_exact(classes.max(1)).zip(labels);
-        let losses = rows.map(|(row, &label)| {
-            probabilities(row, temperature, &mut p);
-            // ln of the softmax's denominator by its largest term, which cannot underflow.
-            let Some(top) = best(row) else { return 0.0 };
-            let scaled = |logit: f32| f64::from(logit) / f64::from(temperature);
-            let denominator = scaled(row[top]) - f64::from(p[top]).ln();
-            let others: f64 =
-                row.iter().map(|&logit| scaled(logit)).sum::<f64>() - scaled(row[label]);
-            let expected =
-                (1.0 - doubt) * scaled(row[label]) + doubt * others / (classes.max(2) - 1) as f64;
-            denominator - expected
-        });
+        let losses = rows.map(|(row, &label)| loss(row, label, value(eighths), doubt));
         losses.sum::<f64>() / labels.len() as f64
     };
     // The loss is convex in 1 / temperature, so that it falls and then rises along the grid.
@@ -78,6 +67,19 @@ pub fn temperature(logits: &[f32], labels: &[usize], classes: usize) -> Fit {
     Fit { temperature: value(low), loss: loss(low) }
 }
 
+/// Negative log-likelihood of a class that is the true one with probability `1 - doubt`, while the
+/// others share the rest.
+pub(super) fn loss(logits: &[f32], label: usize, temperature: f32, doubt: f64) -> f64 {
+    // ln of the softmax's denominator by its largest term, which cannot underflow.
+    let Some(top) = best(logits) else { return 0.0 };
+    let scaled = |logit: f32| f64::from(logit) / f64::from(temperature);
+    let power = |&logit: &f32| f64::from(math::exp((logit - logits[top]) / temperature));
+    let denominator = scaled(logits[top]) + logits.iter().map(power).sum::<f64>().ln();
+    let others = logits.iter().map(|&logit| scaled(logit)).sum::<f64>() - scaled(logits[label]);
+    let others = doubt * others / (logits.len().max(2) - 1) as f64;
+    denominator - (1.0 - doubt) * scaled(logits[label]) - others
+}
+
 /// The value that a share of `values` lies below; `otherwise` of none.
 pub(super) fn quantile(mut values: Vec<f32>, share: f64, otherwise: f32) -> f32 {
     values.sort_by(f32::total_cmp);
@@ -88,6 +90,7 @@ pub(super) fn quantile(mut values: Vec<f32>, share: f64, otherwise: f32) -> f32 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::head::probabilities;
 
     #[test]
     fn answers_as_sure_as_they_are_right_have_no_error() {

@@ -63,6 +63,17 @@ pub enum FitError {
     /// Nothing would be left.
     #[error("class \"{0}\" is the last one: an asset without classes recognises nothing")]
     LastClass(String),
+    /// Too few shots can be held out to compare heads.
+    #[error(
+        "heads cannot be compared on {held} held-out shots: it takes {needed}, from classes with two \
+         shots or more; add shots, or choose with --head"
+    )]
+    TooFewShots {
+        /// Shots that can be held out.
+        held: usize,
+        /// Shots that it takes.
+        needed: usize,
+    },
     /// A file of cached features cannot be used.
     #[error("{path}: {problem}")]
     FeatureFile {

@@ -11,9 +11,10 @@ use std::path::Path;
 use safetensors::SafeTensors;
 use safetensors::tensor::Dtype;
 
+use super::matrix::Workers;
 use super::search::Search;
 use super::text::{spellings, synonyms};
-use super::{Built, ClassSpec, Evaluation, FitError, Recipe, Shot, build, keys};
+use super::{Built, ClassSpec, Evaluation, FitError, Method, Recipe, Shot, keys};
 use crate::asset::{Asset, EncoderId, HeadKind, HeadParams, Space};
 use crate::head::{Buffers, Head, probabilities};
 use crate::kernels::Kernels;
@@ -145,37 +146,36 @@ impl FeatureFile {
         Ok(self.classes.iter().map(find).collect())
     }
 
-    /// A head made of these keys and texts.
-    ///
-    /// # Errors
-    /// What [`build`](build()) refuses.
-    pub fn build(
+    /// Classes and shots for a [`Recipe`], see [`recipe`].
+    #[must_use]
+    pub fn ingredients(
         &self,
         shots: &Split,
         text: &[Option<Vec<f32>>],
-        search: Search,
-        kernels: &'static Kernels,
-        threads: usize,
-    ) -> Result<Built, FitError> {
+    ) -> (Vec<ClassSpec>, Vec<Shot>) {
         let texts = text.iter().cloned().chain(std::iter::repeat(None));
         let classes = self.classes.iter().cloned().zip(texts);
-        let classes: Vec<_> = classes.map(|(label, text)| ClassSpec { label, text }).collect();
+        let classes = classes.map(|(label, text)| ClassSpec { label, text });
         let pairs = shots.features.iter().cloned().zip(&shots.labels).enumerate();
         let shots = pairs.map(|(i, (feature, &class))| {
             let name = format!("{}/{i}", self.classes[class]);
             Shot { class, feature, name }
         });
-        build(&Recipe {
-            encoder: ENCODER,
-            space: Space::Projected,
-            classes: &classes,
-            shots: &shots.collect::<Vec<_>>(),
-            project: None,
-            search,
-            threads,
-            kernels,
-        })
+        (classes.collect(), shots.collect())
     }
+}
+
+/// A recipe for cached features, whose keys live in the space of the text.
+#[must_use]
+pub fn recipe<'r>(
+    (classes, shots): &'r (Vec<ClassSpec>, Vec<Shot>),
+    method: Method<'r>,
+    search: Search,
+    workers: Workers,
+) -> Recipe<'r> {
+    let Workers { kernels, threads } = workers;
+    let (encoder, space, project) = (ENCODER, Space::Projected, None);
+    Recipe { encoder, space, classes, shots, project, method, search, threads, kernels }
 }
 
 /// Encoder of an asset that was made of cached features: unknown.

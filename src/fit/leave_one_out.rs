@@ -2,6 +2,7 @@ use std::panic::resume_unwind;
 use std::thread;
 
 use super::calibration::quantile;
+use super::folds::Held;
 use super::rows::{ClassShots, Rows};
 use crate::asset::{Cache, RowKind};
 use crate::head::{CodedQuery, best, probabilities, scan};
@@ -201,27 +202,43 @@ impl<'a> LeaveOneOut<'a> {
         sums
     }
 
-    /// Answers of every held-out shot.
-    pub(super) fn answers(&self, alpha: f32, beta: f32, slope: f32) -> Answers {
-        let cache = &self.shots.cache;
-        let rows = self.map(|run, query| {
+    /// How every held-out shot is answered by Tip-Adapter with the rest.
+    pub(super) fn held(&self, alpha: f32, beta: f32, slope: f32) -> Held {
+        let logits = self.map(|run, query| {
             let terms = run.cache_terms(query, beta, slope);
             let logits = run.text_row(query).iter().zip(terms).map(|(z, a)| alpha * a + z);
-            let nearest = |other: bool| {
-                let own = run.label(query) as u32;
-                let keys = run.cosines(query).iter().enumerate().filter(|&(key, _)| {
-                    key != run.queries[query] && !(other && cache.class[key] == own)
-                });
-                keys.fold(f32::NEG_INFINITY, |max, (_, &cosine)| max.max(cosine))
-            };
-            (logits.collect::<Vec<f32>>(), nearest(false), nearest(true))
+            logits.collect::<Vec<f32>>()
         });
-        let labels = (0..self.len()).map(|query| self.label(query)).collect();
-        let (mut logits, mut nearest, mut nearest_other) = (Vec::new(), Vec::new(), Vec::new());
-        for (row, near, other) in rows {
-            logits.extend(row);
-            nearest.push(near);
-            nearest_other.push(other);
+        Held {
+            places: self.queries.clone(),
+            logits: logits.concat(),
+            labels: (0..self.len()).map(|query| self.label(query)).collect(),
+            text_gain: alpha * slope,
+            classes: self.classes(),
+        }
+    }
+
+    /// Cosine of a held-out shot with the nearest of the other keys, or of those of other classes.
+    fn nearest(&self, query: usize, of_others: bool) -> f32 {
+        let (cache, own) = (&self.shots.cache, self.label(query) as u32);
+        let keys = self.cosines(query).iter().enumerate().filter(|&(key, _)| {
+            key != self.queries[query] && !(of_others && cache.class[key] == own)
+        });
+        keys.fold(f32::NEG_INFINITY, |max, (_, &cosine)| max.max(cosine))
+    }
+
+    /// What is known of the shots that a head answered when it had not seen them.
+    pub(super) fn answers_of(&self, held: &Held) -> Answers {
+        let (mut logits, mut labels) = (Vec::new(), Vec::new());
+        let (mut nearest, mut nearest_other) = (Vec::new(), Vec::new());
+        let rows = held.logits.chunks_exact(self.classes().max(1));
+        for (row, place) in rows.zip(&held.places) {
+            // Places of queries ascend.
+            let Ok(query) = self.queries.binary_search(place) else { continue };
+            logits.extend_from_slice(row);
+            labels.push(self.label(query));
+            nearest.push(self.nearest(query, false));
+            nearest_other.push(self.nearest(query, true));
         }
         Answers { logits, nearest, labels, nearest_other }
     }

@@ -7,23 +7,30 @@
 
 pub mod calibration;
 pub mod features;
+pub mod folds;
+pub mod heads;
 pub mod keys;
+pub mod matrix;
 pub mod reference;
 pub mod rows;
 pub mod search;
 pub mod text;
+pub mod train;
 
 mod build;
 mod edit;
 mod error;
 mod evaluate;
 mod leave_one_out;
+mod recipe;
+mod sections;
 
-pub use build::{Built, ClassSpec, Recipe, Shot, build};
+pub use build::{Built, build, compare};
 pub use edit::{Change, DUPLICATE, Duplicate, Forget, forget, learn};
 pub use error::FitError;
 pub use evaluate::{ClassScore, Evaluation, Summary};
 pub use leave_one_out::Unknown;
+pub use recipe::{ClassSpec, Method, Recipe, Shot};
 
 /// Maps a unit-norm trunk feature into the space of the text, as the encoder does it: with both
 /// centred and of unit norm.

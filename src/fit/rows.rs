@@ -94,11 +94,16 @@ impl ClassShots {
             }
             (Space::Trunk, None) => return None,
         };
+        let labels: Vec<usize> = cache.class.iter().map(|&class| class as usize).collect();
+        Self::of(&rows, &labels, cache.classes())
+    }
+
+    /// Of projected features with the class of each. None without any.
+    #[must_use]
+    pub fn of(rows: &[Vec<f32>], labels: &[usize], classes: usize) -> Option<Self> {
         let dim = rows.first()?.len();
-        let classes = cache.classes();
         let (mut sums, mut counts) = (vec![0.0; classes * dim], vec![0; classes]);
-        for (row, &class) in rows.iter().zip(cache.class) {
-            let class = class as usize;
+        for (row, &class) in rows.iter().zip(labels) {
             counts[class] += 1;
             let sum = &mut sums[class * dim..][..dim];
             sum.iter_mut().zip(row).for_each(|(sum, &value)| *sum += f64::from(value));

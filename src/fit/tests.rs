@@ -1,7 +1,7 @@
 use super::search::{Search, defaults};
 use super::*;
 use crate::asset::{
-    AlignedBytes, Asset, Builder, EncoderId, Metrics, RowKind, Space, Tag, Vocabulary,
+    AlignedBytes, Asset, Builder, EncoderId, HeadKind, Metrics, RowKind, Space, Tag, Vocabulary,
 };
 use crate::kernels;
 
@@ -58,6 +58,7 @@ fn recipe<'r>(classes: &'r [ClassSpec], shots: &'r [Shot]) -> Recipe<'r> {
         classes,
         shots,
         project: None,
+        method: HeadKind::Tip.into(),
         search: Search::LeaveOneOut,
         threads: 2,
         kernels: kernels::best(),

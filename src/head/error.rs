@@ -13,6 +13,13 @@ pub enum HeadError {
         /// The kind.
         kind: &'static str,
     },
+    /// The asset's parts were made for another head.
+    OtherHead {
+        /// The head that was asked for.
+        asked: &'static str,
+        /// The head that the asset was made for.
+        made: &'static str,
+    },
     /// A feature has another length than the asset wants.
     Length {
         /// Which feature.
@@ -54,6 +61,11 @@ impl fmt::Display for HeadError {
                 f,
                 "no class can be recognised by head \"{kind}\": zero-shot needs text, cache needs \
                  shots; learn some or choose another head"
+            ),
+            Self::OtherHead { asked, made } => write!(
+                f,
+                "this asset was made for head \"{made}\" and has no parts for \"{asked}\"; \
+                 `tipcam fit --head {asked}` makes them"
             ),
             Self::Length { space, expected, found } => write!(
                 f,

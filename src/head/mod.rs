@@ -1,25 +1,33 @@
-//! The head: text weights and a cache of shots turn a feature into logits.
+//! The head: text weights, and what was made of the shots, turn a feature into logits.
 //!
-//! Tip-Adapter (Zhang et al. 2022) as its authors' code computes it, for a class with text and shots:
+//! Every method is one formula with some of its terms:
 //!
 //! ```text
-//! logit_c = 100 f·T_c + alpha * sum over the class's keys n of w_n exp(-(beta - beta q·k_n))
+//! g       = norm(keep f + ratio branch(f))                       with an adapter, else f
+//! logit_c = 100 g·T_c                                            the text term, and of the shots:
+//!         + W_c·g' + b_c                                         a linear term
+//!         + alpha * sum over keys n of class c of w_n exp(-(beta - beta q·k_n))
 //! ```
 //!
-//! `f` is the feature in the text's space, `q` the one that the keys live in, `w_n` is 1 where all
-//! classes have the same number of shots. The two sums are not comparable with nothing, so a class
-//! that has only one of them must not be given 0 for the other:
+//! `f` is the feature in the text's space and `g'` the one that the linear term reads, adapted if the
+//! adapter is for that space. `q` is the feature that the keys live in, as the encoder gives it, cut
+//! down to the keys' channels where they have fewer. Tip-Adapter (Zhang et al. 2022) is text term and
+//! keys, with `w_n` 1 where all classes have the same number of shots; GDA is text and linear term;
+//! CLIP-Adapter is text behind an adapter. [`HeadKind`] lists the methods.
+//!
+//! The terms are not comparable with nothing, so a class that lacks one must not be given 0 for it:
 //!
 //! - Without text, row `T_c` is drawn from the class's shots when the asset is made
 //!   (`fit::rows`); here it is a row like any other.
-//! - Without shots, the cache term is what linear regression expects from the text term:
-//!   `alpha * mean A + text_gain * (z_c - mean z)`, with `A` and `z` the two sums of this feature,
-//!   their means over the classes that have shots, and over those that have both. The slope is
-//!   fitted by leave-one-out.
+//! - Without a term of shots where other classes have one, it gets what linear regression expects
+//!   from the text term: `mean S + text_gain * (z_c - mean z)`, with `S` and `z` the terms of shots and
+//!   text of this feature, their means over the classes that have `S`, and over those that have both.
+//!   The slope is fitted on held-out shots.
 //!
 //! Where every class has text and equally many shots none of this happens and the logits are exactly
-//! Tip-Adapter's.
+//! those of the method.
 
+mod adapt;
 mod affinity;
 mod error;
 mod nearest;
@@ -34,21 +42,27 @@ pub use softmax::{best, probabilities};
 pub use workspace::Buffers;
 pub use workspace::Workspace;
 
-use crate::asset::{Asset, Cache, HeadKind, HeadParams, Space, Tag, TextWeights};
+use crate::asset::{
+    Adapter, Asset, Bank, Cache, HeadKind, HeadParams, Linear, RowKind, Space, Tag, TextWeights,
+};
 use crate::kernels::Kernels;
 use crate::math;
 
 /// A feature's length may differ from 1 by this much (f16 storage, rounding).
 const UNIT_TOLERANCE: f32 = 0.01;
 
-/// Text weights, cache and hyper-parameters of one asset, ready to score features. Borrows all of
-/// it; making one takes microseconds.
+/// The parts and hyper-parameters of one asset's head, ready to score features. Borrows all of it;
+/// making one takes microseconds.
 #[derive(Clone, Copy)]
 pub struct Head<'a> {
     kernels: &'static Kernels,
     params: HeadParams,
+    made: HeadKind,
     classes: usize,
     text: Option<TextWeights<'a>>,
+    adapter: Option<Adapter<'a>>,
+    linear: Option<Linear<'a>>,
+    bank: Option<Bank<'a>>,
     cache: Option<Cache<'a>>,
 }
 
@@ -56,26 +70,32 @@ impl<'a> Head<'a> {
     /// The head of an asset.
     ///
     /// # Errors
-    /// The asset has no head, its text weights or its cache are missing for what the head computes,
-    /// or no class has what it needs.
+    /// The asset has no head, parts are missing for what the head computes, or no class has what it
+    /// needs.
     pub fn new(asset: &Asset<'a>, kernels: &'static Kernels) -> Result<Self, HeadError> {
         let params = asset.head.ok_or(Tag::HEAD.missing())?;
-        let text = asset.text;
-        let cache = asset.cache;
+        let &Asset { text, adapter, linear, bank, cache, .. } = asset;
+        let linear_classes = linear.map(|linear| linear.classes);
         let classes = match (text, cache) {
             (Some(text), _) => text.classes,
             (None, Some(cache)) => cache.classes(),
-            (None, None) => return Err(Tag::CACHE.missing().into()),
+            (None, None) => linear_classes.ok_or(Tag::CACHE.missing())?,
         };
-        Self { kernels, params, classes, text, cache }.with_kind(params.kind)
+        let made = params.kind;
+        Self { kernels, params, made, classes, text, adapter, linear, bank, cache }.with_kind(made)
     }
 
-    /// The same asset with other terms: text alone, cache alone or both.
+    /// The same asset with other terms: text alone, or, where it was made for the plain Tip-Adapter,
+    /// cache alone or both.
     ///
     /// # Errors
     /// The asset lacks what `kind` needs.
     pub fn with_kind(mut self, kind: HeadKind) -> Result<Self, HeadError> {
         self.params.kind = kind;
+        if kind != HeadKind::ZeroShot && kind != self.made && !(kind.is_plain() && self.is_plain())
+        {
+            return Err(HeadError::OtherHead { asked: kind.name(), made: self.made.name() });
+        }
         match kind {
             HeadKind::ZeroShot if self.text.is_none() => Err(Tag::TEXT.missing().into()),
             HeadKind::CacheOnly if self.cache.is_none() => Err(Tag::CACHE.missing().into()),
@@ -84,6 +104,10 @@ impl<'a> Head<'a> {
             }
             _ => Ok(self),
         }
+    }
+
+    fn is_plain(&self) -> bool {
+        self.made.is_plain()
     }
 
     /// The same asset with other hyper-parameters (the kind stays).
@@ -108,7 +132,16 @@ impl<'a> Head<'a> {
     /// Length that [`Workspace::codes`] must have.
     #[must_use]
     pub fn codes_len(&self) -> usize {
-        self.cache.map_or(0, |cache| CodedQuery::codes_len(&cache))
+        let keys = [self.cache, self.bank.map(|bank| bank.keys)].into_iter().flatten();
+        keys.map(|keys| CodedQuery::codes_len(&keys)).max().unwrap_or(0)
+    }
+
+    /// Length that [`Workspace::features`] must have: an adapted feature with what lies between the
+    /// layers, or the channels that the keys have.
+    #[must_use]
+    pub fn features_len(&self) -> usize {
+        let adapted = self.adapter.map_or(0, |adapter| adapter.dim + adapter.hidden);
+        adapted.max(self.bank.map_or(0, |bank| bank.channels.len()))
     }
 
     /// Whether the class can be an answer: it has what the head's kind needs.
@@ -117,17 +150,16 @@ impl<'a> Head<'a> {
         match self.params.kind {
             HeadKind::ZeroShot => self.has_text(class),
             HeadKind::CacheOnly => self.has_shots(class),
-            HeadKind::Tip => self.has_text(class) || self.has_shots(class),
+            _ => self.has_row(class) || self.has_shots(class),
         }
     }
 
     /// Logits of one picture.
     ///
-    /// `trunk` and `projected` are the encoder's features, unit norm; `projected` may be empty where
-    /// there is no text, `trunk` where the keys live in the projected space. Afterwards
-    /// `ws.zero_shot`, `ws.cache` and `ws.logits` hold the two terms and their sum for each class
-    /// (minus infinity for a class that is no candidate); the keys nearest to the picture are given
-    /// back, the nearest first.
+    /// `trunk` and `projected` are the encoder's features, unit norm; either may be empty where
+    /// nothing reads it. Afterwards `ws.zero_shot`, `ws.cache` and `ws.logits` hold what text and
+    /// shots give to each class, and their sum (minus infinity for a class that is no candidate); the
+    /// keys nearest to the picture are given back, the nearest first.
     ///
     /// # Errors
     /// A feature of the wrong length, of zeros, not finite or not of unit norm; a slice of `ws` of
@@ -138,27 +170,49 @@ impl<'a> Head<'a> {
         projected: &[f32],
         ws: &mut Workspace<'_>,
     ) -> Result<Nearests, HeadError> {
-        ws.check(self.classes, self.codes_len())?;
-        match &self.text {
-            Some(text) if self.params.kind != HeadKind::CacheOnly => {
-                self.check(Space::Projected, projected, text.dim)?;
-                self.zero_shot(text, projected, ws.zero_shot);
+        ws.check(self.classes, self.codes_len(), self.features_len())?;
+        let kind = self.params.kind;
+        let feature = |space| match space {
+            Space::Trunk => trunk,
+            Space::Projected => projected,
+        };
+        let adapter = self.adapter.filter(|_| kind.uses_shots());
+        let adapted = match adapter {
+            Some(adapter) => {
+                let from = feature(adapter.space);
+                self.check(adapter.space, from, adapter.dim)?;
+                adapt::run(self.kernels, &adapter, from, ws.features)
             }
-            _ => ws.zero_shot.fill(0.0),
+            None => &[],
+        };
+        let read = |space| match adapter {
+            Some(adapter) if adapter.space == space => adapted,
+            _ => feature(space),
+        };
+        ws.zero_shot.fill(0.0);
+        if let Some(text) = &self.text
+            && kind.uses_text()
+        {
+            self.check(Space::Projected, projected, text.dim)?;
+            self.zero_shot(text, read(Space::Projected), ws.zero_shot);
         }
         ws.cache.fill(0.0);
+        let linear = self.linear.filter(|_| kind.uses_shots());
+        if let Some(linear) = &linear {
+            self.check(linear.space, feature(linear.space), linear.dim)?;
+            // into the logits, which are not needed yet
+            self.kernels.matvec_f16(linear.weights, read(linear.space), ws.logits);
+        }
         let mut nearests = Nearests::new();
-        if let Some(cache) = &self.cache
-            && self.params.kind != HeadKind::ZeroShot
-            && cache.len > 0
-        {
-            let feature = match cache.space {
-                Space::Trunk => trunk,
-                Space::Projected => projected,
-            };
-            self.check(cache.space, feature, cache.dim)?;
-            let query = CodedQuery::new(self.kernels, cache, feature, ws.codes);
-            nearests = self.class_sums(cache, &query, ws.cache);
+        if kind.uses_shots() {
+            nearests = self.keys(feature, ws)?;
+        }
+        if let Some(linear) = &linear {
+            for (class, sum) in ws.cache.iter_mut().enumerate() {
+                *sum += ws.logits[class] + linear.bias[class];
+            }
+        }
+        if kind.uses_shots() {
             self.cover(ws.zero_shot, ws.cache);
         }
         for class in 0..self.classes {
@@ -170,6 +224,43 @@ impl<'a> Head<'a> {
         Ok(nearests)
     }
 
+    /// Finds the nearest shots, and adds up alpha times the affinities of the keys.
+    fn keys<'f>(
+        &self,
+        feature: impl Fn(Space) -> &'f [f32],
+        ws: &mut Workspace<'_>,
+    ) -> Result<Nearests, HeadError> {
+        let mut nearests = Nearests::new();
+        let uses_keys = self.params.kind.uses_keys();
+        if let Some(cache) = &self.cache
+            && cache.len > 0
+        {
+            let query = feature(cache.space);
+            self.check(cache.space, query, cache.dim)?;
+            let codes = &mut ws.codes[..CodedQuery::codes_len(cache)];
+            let query = CodedQuery::new(self.kernels, cache, query, codes);
+            let sums = if uses_keys && self.bank.is_none() { &mut *ws.cache } else { &mut [] };
+            self.class_sums(cache, &query, sums, |key, cosine| {
+                nearest::offer(&mut nearests, key, cosine, cache);
+            });
+        }
+        if let Some(Bank { channels, feature_dim, keys }) = &self.bank
+            && uses_keys
+        {
+            let query = feature(keys.space);
+            self.check(keys.space, query, *feature_dim)?;
+            let query = match channels.is_empty() {
+                true => query,
+                false => adapt::choose(self.kernels, channels, query, ws.features),
+            };
+            let codes = &mut ws.codes[..CodedQuery::codes_len(keys)];
+            let query = CodedQuery::new(self.kernels, keys, query, codes);
+            self.class_sums(keys, &query, ws.cache, |_, _| {});
+        }
+        ws.cache.iter_mut().for_each(|sum| *sum *= self.params.alpha);
+        Ok(nearests)
+    }
+
     fn zero_shot(&self, text: &TextWeights<'_>, feature: &[f32], out: &mut [f32]) {
         self.kernels.matvec_f16(text.weights, feature, out);
         for (z, bias) in out.iter_mut().zip(text.bias) {
@@ -177,48 +268,63 @@ impl<'a> Head<'a> {
         }
     }
 
-    /// `A_c`: the weighted affinities of each class's keys, added in the order of the keys.
-    fn class_sums(&self, cache: &Cache<'_>, query: &CodedQuery<'_>, sums: &mut [f32]) -> Nearests {
-        let mut nearests = Nearests::new();
-        scan(self.kernels, cache, query, self.params.beta, |key, cosine, affinity| {
-            let class = cache.class[key] as usize;
+    /// The weighted affinities of each class's keys, added in the order of the keys to `sums`, which
+    /// may be empty. `visit` is told each key's cosine.
+    fn class_sums(
+        &self,
+        keys: &Cache<'_>,
+        query: &CodedQuery<'_>,
+        sums: &mut [f32],
+        mut visit: impl FnMut(usize, f32),
+    ) {
+        scan(self.kernels, keys, query, self.params.beta, |key, cosine, affinity| {
+            let class = keys.class[key] as usize;
             if let Some(sum) = sums.get_mut(class) {
-                *sum += cache.weight[key] * affinity;
+                *sum += keys.weight[key] * affinity;
             }
-            nearest::offer(&mut nearests, key, cosine, cache);
+            visit(key, cosine);
         });
-        nearests
     }
 
-    /// Turns the sums `A` into the cache term: alpha times the sum where a class has shots, and what
-    /// the text term lets expect where it has none.
-    fn cover(&self, zero_shot: &[f32], cache: &mut [f32]) {
-        let mut affinity = Mean::default();
+    /// Gives classes without a term of shots what their text term lets expect, if others have one.
+    fn cover(&self, zero_shot: &[f32], shots: &mut [f32]) {
+        let mut mean = Mean::default();
         let mut text = Mean::default();
         for class in 0..self.classes {
             if self.has_shots(class) {
-                affinity.add(cache[class]);
+                mean.add(shots[class]);
                 if self.has_text(class) {
                     text.add(zero_shot[class]);
                 }
             }
         }
-        let (alpha, gain) = (self.params.alpha, self.params.text_gain);
-        let (affinity, text) = (affinity.value(), text.value());
-        for class in 0..self.classes {
-            cache[class] = match self.has_shots(class) {
-                true => alpha * cache[class],
-                false => math::mul_add(gain, zero_shot[class] - text, alpha * affinity),
-            };
+        if mean.count == 0 {
+            return;
         }
+        let (mean, text, gain) = (mean.value(), text.value(), self.params.text_gain);
+        for class in (0..self.classes).filter(|&class| !self.has_shots(class)) {
+            shots[class] = math::mul_add(gain, zero_shot[class] - text, mean);
+        }
+    }
+
+    /// Whether the class has a row of text weights, be it drawn from its shots.
+    fn has_row(&self, class: usize) -> bool {
+        self.text.is_some_and(|text| text.kind(class) != RowKind::Empty)
     }
 
     fn has_text(&self, class: usize) -> bool {
         self.text.is_some_and(|text| text.has(class))
     }
 
+    /// Whether the class has a linear term or keys.
     fn has_shots(&self, class: usize) -> bool {
-        self.cache.is_some_and(|cache| cache.shots.get(class).is_some_and(|&shots| shots > 0))
+        let keys = match self.bank {
+            Some(bank) => Some(bank.keys),
+            None => self.cache,
+        };
+        let keys = keys.filter(|_| self.params.kind.uses_keys());
+        keys.is_some_and(|keys| keys.shots.get(class).is_some_and(|&shots| shots > 0))
+            || self.linear.is_some_and(|linear| linear.has(class))
     }
 
     fn check(&self, space: Space, feature: &[f32], expected: usize) -> Result<(), HeadError> {

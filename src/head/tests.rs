@@ -52,6 +52,7 @@ fn built(classes: &[ClassSpec], shots: &[Shot], alpha: f32, beta: f32) -> Aligne
         classes,
         shots,
         project: None,
+        method: HeadKind::Tip.into(),
         search: Search::Fixed { alpha, beta },
         threads: 1,
         kernels: kernels::best(),

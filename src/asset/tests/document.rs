@@ -61,6 +61,7 @@ fn records_lie_as_described() {
             reference_shots,
             text_gain,
             row_gain,
+            gamma,
             reserved
         }
     );
@@ -98,6 +99,12 @@ fn records_lie_as_described() {
     );
     let size = size_of::<encoder::LayerRecord>();
     assert!(DOCUMENT.contains(&format!("Each layer is a record of {size} bytes")));
+    check_record!("### `LINR`", linear::Record { space, classes, dim, reserved });
+    check_record!(
+        "### `ADPT`",
+        adapter::Record { kind, space, dim, hidden, keep, ratio, reserved }
+    );
+    check_record!("### `BANK`", bank::Record { channels, feature_dim, keys_len, reserved });
     check_record!("### `PROJ`", encoder::ProjectionHeader { trunk, dim });
     check_record!("### `VOCB`", vocabulary::Record { count, dim });
 }
@@ -121,8 +128,9 @@ fn names_of_numbers_are_listed() {
         numbered.collect::<Vec<_>>().join(", ")
     };
     assert!(DOCUMENT.contains(&list(&ResizeMode::ALL.map(ResizeMode::name))));
-    let [zero_shot, tip, cache] = HeadKind::ALL.map(HeadKind::name);
-    assert!(DOCUMENT.contains(&format!("0 {zero_shot}, 1 {tip} (Tip-Adapter), 2 {cache}")));
+    let kinds = HeadKind::ALL.map(HeadKind::name);
+    assert!(DOCUMENT.contains(&list(&kinds)));
+    assert!(DOCUMENT.contains(&list(&Branch::ALL.map(Branch::name))));
     use encoder::LayerKind::{Conv, Depthwise, PooledConv};
     let kinds =
         [Conv, Depthwise, PooledConv].map(|kind| format!("{} {}", kind as u32, kind.name()));

@@ -3,6 +3,7 @@
 
 mod damage;
 mod document;
+mod head_parts;
 
 mod round_trip;
 
@@ -131,6 +132,7 @@ pub(super) const HEAD: HeadParams = HeadParams {
     reference_shots: 16.0,
     text_gain: 0.75,
     row_gain: 0.5,
+    gamma: 0.0,
 };
 
 pub(super) const CALIBRATION: Calibration = Calibration {
@@ -178,8 +180,9 @@ pub(super) fn sample() -> Builder<'static> {
         .section(Tag::METRICS, Metrics::encode(&[("test.top1", 91.5), ("n", 1.0)]).unwrap())
         .section(Tag::PROVENANCE, Provenance::encode(&[("licence", "CC BY 4.0")]).unwrap())
         .section(Tag(*b"XTRA"), vec![9; 3]);
-    let cache = cache(builder.encoder_id()).finish(0).unwrap();
-    builder.section(Tag::CACHE, cache.to_vec())
+    let encoder = builder.encoder_id();
+    let cache = cache(encoder).finish(0).unwrap();
+    head_parts::add(builder, encoder).section(Tag::CACHE, cache.to_vec())
 }
 
 #[test]
@@ -275,7 +278,8 @@ fn a_forged_encoder_identity_is_noticed() {
     let container = Container::open(bytes).unwrap();
     assert_ne!(container.encoder_id(), sample().encoder_id());
     assert!(matches!(Asset::open(bytes), Err(AssetError::ForeignCache { .. })));
-    let mut bytes = sample().without(Tag::CACHE).without(Tag::KEY_NAMES).to_bytes().unwrap();
+    let mut bytes =
+        sample().without(Tag::CACHE).without(Tag::BANK).without(Tag::KEY_NAMES).to_bytes().unwrap();
     let bytes = damage::with_header(&mut bytes, |header, _| header.encoder.0[3] ^= 1);
     let error = AssetFile::from_bytes(bytes).unwrap().check().unwrap_err().to_string();
     assert!(error.contains("identity"), "{error}");

@@ -6,9 +6,11 @@ use anyhow::{Result, bail, ensure};
 
 use super::{Eval, Summary, Tally};
 use crate::asset::HeadKind;
+use crate::cli::head::{HeadName, Making};
 use crate::cli::shared::Shared;
 use crate::cli::{Outcome, note};
-use crate::fit::features::{FeatureFile, evaluate};
+use crate::fit::features::{FeatureFile, evaluate, recipe};
+use crate::fit::matrix::Workers;
 use crate::fit::search::Search;
 
 impl Eval {
@@ -41,12 +43,16 @@ impl Eval {
                 file.classes.len()
             ));
         }
-        let kind: HeadKind = self.head.map_or(HeadKind::Tip, Into::into);
+        let head = self.head.unwrap_or(HeadName::Tip);
         ensure!(
-            kind != HeadKind::ZeroShot || found > 0,
+            head != HeadName::ZeroShot || found > 0,
             "--head zero-shot needs the text of the classes: give --text"
         );
-        let built = file.build(&keys, &text, Search::LeaveOneOut, kernels, shared.threads())?;
+        let workers = Workers { kernels, threads: shared.threads() };
+        let ingredients = file.ingredients(&keys, &text);
+        let recipe = recipe(&ingredients, HeadKind::Tip.into(), Search::LeaveOneOut, workers);
+        let built = Making { head, seed: self.seed, shared }.run(recipe)?;
+        let kind = built.kind;
         let test = file.features(&self.part)?;
         let measured = evaluate(&built, kind, &test, kernels)?;
         let answers = measured.answers.iter().zip(&test.labels);

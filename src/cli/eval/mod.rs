@@ -9,11 +9,12 @@ mod tally;
 use std::path::PathBuf;
 
 use anyhow::{Result, bail, ensure};
-use clap::{Args, ValueEnum};
+use clap::Args;
 
 use super::Outcome;
+use super::head::HeadName;
 use super::shared::{Format, Shared};
-use crate::asset::{self, HeadKind};
+use crate::asset;
 use tally::{Summary, Tally};
 
 /// Measure how often the answers are right
@@ -52,7 +53,7 @@ pub(super) struct Eval {
 
     /// How classes are scored [default: as the asset says]
     #[arg(long, value_enum)]
-    head: Option<Head>,
+    head: Option<HeadName>,
 
     /// Features computed before, instead of photographs
     #[arg(long, value_name = "F.safetensors", conflicts_with_all = ["dir", "split", "classes", "asset"])]
@@ -62,6 +63,10 @@ pub(super) struct Eval {
     #[arg(long, value_name = "K", requires = "features")]
     shots: Option<usize>,
 
+    /// What shuffles and initial weights of trained heads come from
+    #[arg(long, value_name = "N", default_value_t = 0, requires = "features")]
+    seed: u64,
+
     /// Text features: one row a class, or a bank with names
     #[arg(long, value_name = "T.safetensors", requires = "features")]
     text: Option<PathBuf>,
@@ -69,26 +74,6 @@ pub(super) struct Eval {
     /// Draw the confusion matrix
     #[arg(long, value_name = "OUT.svg")]
     confusion: Option<PathBuf>,
-}
-
-#[derive(Clone, Copy, ValueEnum)]
-enum Head {
-    /// Text weights and the cache of shots (Tip-Adapter)
-    Tip,
-    /// Text weights alone
-    ZeroShot,
-    /// The cache of shots alone
-    Cache,
-}
-
-impl From<Head> for HeadKind {
-    fn from(head: Head) -> Self {
-        match head {
-            Head::Tip => Self::Tip,
-            Head::ZeroShot => Self::ZeroShot,
-            Head::Cache => Self::CacheOnly,
-        }
-    }
 }
 
 impl Eval {

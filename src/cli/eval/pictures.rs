@@ -25,8 +25,12 @@ impl Eval {
         let named = || file.name().to_owned();
         let mut classifier = Classifier::new(&file, &asset, shared.kernels()?, shared.threads())
             .with_context(named)?;
-        if let Some(kind) = self.head {
-            classifier = classifier.with_kind(kind.into()).with_context(named)?;
+        if let Some(head) = self.head {
+            let kind = head.kind().context(
+                "--head auto chooses where heads are made: `tipcam build`, `tipcam fit`, or here with \
+                 --features",
+            )?;
+            classifier = classifier.with_kind(kind).with_context(named)?;
         }
         let (split, classes) = (self.split.as_deref(), self.classes.as_deref());
         let folders = dataset::read(dir, split, &self.part, classes)?;

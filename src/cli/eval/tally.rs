@@ -241,6 +241,7 @@ mod tests {
             reference_shots: 16.0,
             text_gain: 0.0,
             row_gain: 0.0,
+            gamma: 0.0,
         };
         let summary = tally().summary(&params, 15.999);
         assert_eq!((summary.n, summary.top1, summary.top5), (3, 33.33, 66.67));

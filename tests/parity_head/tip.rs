@@ -1,59 +1,20 @@
-//! The head against PyTorch: `tests/reference/head.py` wrote the golden files.
-#![cfg(feature = "fit")]
+//! Tip-Adapter against PyTorch: `tests/reference/head.py` wrote the golden files.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use half::f16;
-use safetensors::SafeTensors;
 use tipcam::asset::{Asset, EncoderId, HeadKind, RowKind, Space};
-use tipcam::fit::features::{FeatureFile, Split, evaluate};
+use tipcam::fit::features::{FeatureFile, Split, evaluate, recipe};
+use tipcam::fit::matrix::Workers;
 use tipcam::fit::reference::Reference;
 use tipcam::fit::search::Search;
 use tipcam::fit::{Built, ClassSpec, Recipe, Shot, build, keys};
 use tipcam::head::{Buffers, Head, best};
 use tipcam::kernels;
 
+use super::{Golden, root};
+
 const SHOTS: [usize; 2] = [1, 16];
-
-fn root() -> &'static Path {
-    Path::new(env!("CARGO_MANIFEST_DIR"))
-}
-
-/// A golden file: tensors by name and the metadata's texts.
-struct Golden(Vec<u8>);
-
-impl Golden {
-    fn open(name: &str) -> Self {
-        Self(std::fs::read(root().join("tests/golden").join(name)).unwrap())
-    }
-
-    fn text(&self, key: &str) -> String {
-        let (_, header) = SafeTensors::read_metadata(&self.0).unwrap();
-        header.metadata().as_ref().unwrap()[key].clone()
-    }
-
-    fn number(&self, key: &str) -> f32 {
-        self.text(key).parse().unwrap()
-    }
-
-    fn bytes(&self, name: &str) -> &[u8] {
-        SafeTensors::deserialize(&self.0).unwrap().tensor(name).unwrap().data()
-    }
-
-    fn floats(&self, name: &str) -> Vec<f32> {
-        self.bytes(name).as_chunks::<4>().0.iter().map(|b| f32::from_le_bytes(*b)).collect()
-    }
-
-    fn integers(&self, name: &str) -> Vec<usize> {
-        let values = self.bytes(name).as_chunks::<4>().0.iter();
-        values.map(|b| i32::from_le_bytes(*b) as usize).collect()
-    }
-
-    fn answers(&self, name: &str) -> Vec<usize> {
-        let values = self.bytes(name).as_chunks::<2>().0.iter();
-        values.map(|b| usize::from(u16::from_le_bytes(*b))).collect()
-    }
-}
 
 /// Classes without shots, without text, and with unequal numbers of shots, on made-up features.
 struct Synthetic {
@@ -92,6 +53,7 @@ impl Synthetic {
             classes: &self.classes,
             shots: &self.shots,
             project: None,
+            method: HeadKind::Tip.into(),
             search,
             threads,
             kernels: kernels::best(),
@@ -181,7 +143,9 @@ impl Real {
     fn built(&self, shots: usize, [alpha, beta]: [f32; 2]) -> Built {
         let shots = self.file.keys(shots).unwrap();
         let search = Search::Fixed { alpha, beta };
-        self.file.build(&shots, &self.text, search, kernels::best(), 2).unwrap()
+        let ingredients = self.file.ingredients(&shots, &self.text);
+        let workers = Workers { kernels: kernels::best(), threads: 2 };
+        build(&recipe(&ingredients, HeadKind::Tip.into(), search, workers)).unwrap()
     }
 
     fn float_matches(&self) {

@@ -1,0 +1,33 @@
+use super::*;
+
+#[test]
+fn the_same_seed_shuffles_alike() {
+    let of = |seed| {
+        let mut values: Vec<u32> = (0..50).collect();
+        Random::new(seed).shuffle(&mut values);
+        values
+    };
+    assert_eq!(of(3), of(3));
+    assert_ne!(of(3), of(4));
+    let mut sorted = of(3);
+    sorted.sort_unstable();
+    assert_eq!(sorted, (0..50).collect::<Vec<u32>>());
+}
+
+#[test]
+fn adam_finds_the_bottom_of_a_bowl() {
+    let schedule = Schedule { rate: 0.1, epsilon: 1e-8, decay: 0.0, steps: 200 };
+    let (mut adam, mut x) = (Adam::new(schedule, 2), [3.0, -2.0]);
+    for _ in 0..200 {
+        let gradient = [2.0 * (x[0] - 1.0), 2.0 * (x[1] + 1.0)];
+        adam.step(&mut x, &gradient);
+    }
+    assert!((x[0] - 1.0).abs() < 1e-2 && (x[1] + 1.0).abs() < 1e-2, "{x:?}");
+}
+
+#[test]
+fn training_ends_when_the_loss_rests() {
+    let mut stop = EarlyStop::default();
+    assert!((0..20).all(|epoch| !stop.push(1.0 / f64::from(epoch + 1))));
+    assert_eq!((0..30).find(|_| stop.push(0.05)), Some(PATIENCE - 1));
+}
