@@ -5,8 +5,7 @@ use core::arch::aarch64::*;
 use core::arch::asm;
 use core::ops::Range;
 
-use super::neon::{F32x16, QUARTER, QUARTERS, ROWS_AT_ONCE};
-use super::vector::finish;
+use super::neon::Tiles;
 use super::{Gemm, Isa, Kernels, LANES, dotprod};
 
 static KERNELS: Kernels = Kernels { isa: Isa::I8mm, gemm, ..dotprod::KERNELS };
@@ -16,116 +15,151 @@ pub(super) fn detect() -> Option<&'static Kernels> {
     has.then_some(&KERNELS)
 }
 
-/// Pairs of rows in the largest tile: 16 registers of sums.
-const TILE_PAIRS: usize = 2;
-
-type Sums = [[i32; LANES]; 2 * TILE_PAIRS];
-
 #[target_feature(enable = "neon,i8mm")]
-fn gemm(g: &Gemm, rows: Range<usize>, panels: Range<usize>, _: &mut [u8]) {
-    for start in rows.clone().step_by(ROWS_AT_ONCE) {
-        let end = rows.end.min(start + ROWS_AT_ONCE);
-        for p in panels.clone() {
-            for r in (start..end).step_by(2 * TILE_PAIRS) {
-                let mut sums = [[0; LANES]; 2 * TILE_PAIRS];
-                let rows = (end - r).min(2 * TILE_PAIRS);
-                // SAFETY: rows r..r + rows and panel p exist, see `Gemm::checked`.
-                unsafe {
-                    match rows {
-                        1..=2 => tile::<1>(g, r, p, &mut sums),
-                        _ => tile::<TILE_PAIRS>(g, r, p, &mut sums),
-                    }
-                    finish::<F32x16>(g, r, p, &sums[..rows], 0);
-                }
-            }
-        }
-    }
+fn gemm(g: &Gemm, rows: Range<usize>, panels: Range<usize>, scratch: &mut [u8]) {
+    // SAFETY: the rows and panels exist, see `Gemm::checked`.
+    unsafe { TILES.product(g, rows, panels, scratch) }
 }
 
-/// The integer sums of `PAIRS` pairs of rows from `r` and panel `p`; rows past the last one repeat it.
+static TILES: Tiles = Tiles { rows: 6, step: 2, group: 8, taken: 0, arrange: Some(arrange), sums };
+
+/// The order of the tiles: `[groups of 8 inputs][channels][8]`.
 ///
 /// # Safety
-/// Row `r` and the panel lie inside of `g`.
-#[inline]
-#[target_feature(enable = "neon,i8mm")]
-unsafe fn tile<const PAIRS: usize>(g: &Gemm, r: usize, p: usize, sums: &mut Sums) {
-    // Register i of a pair holds channels 2i and 2i + 1 of its first row, then of its second.
-    let mut acc = [[vdupq_n_s32(0); 2 * QUARTERS]; PAIRS];
-    let row = |i: usize| (r + i).min(g.a.count - 1);
-    let whole = g.w.k / 8 * 8;
-    // SAFETY: `whole` inputs lie inside of each row; a panel has 64 weights for every four of them,
-    // and for what is left of a last four.
-    unsafe {
-        let a = |i: usize, k: usize| g.a.codes.as_ptr().add(row(i) * g.a.stride + k);
-        let mut weights = g.w.data.as_ptr().add(p * g.w.panel_len());
-        for k in (0..whole).step_by(8) {
-            let mut inputs = [vdupq_n_u8(0); PAIRS];
-            for (i, input) in inputs.iter_mut().enumerate() {
-                *input = vcombine_u8(vld1_u8(a(2 * i, k)), vld1_u8(a(2 * i + 1, k)));
-            }
-            multiply_add(&mut acc, inputs, weights, true);
-            weights = weights.add(8 * LANES);
-        }
-        if whole < g.w.k {
-            let mut inputs = [vdupq_n_u8(0); PAIRS];
-            for (i, input) in inputs.iter_mut().enumerate() {
-                let mut rest = [0; 16];
-                for (j, rest) in rest.chunks_exact_mut(8).enumerate() {
-                    let at = row(2 * i + j) * g.a.stride;
-                    rest[..g.w.k - whole].copy_from_slice(&g.a.codes[at..][whole..g.w.k]);
-                }
-                *input = vld1q_u8(rest.as_ptr());
-            }
-            multiply_add(&mut acc, inputs, weights, g.w.k - whole > 4);
-        }
-        for (acc, sums) in acc.iter().zip(sums.chunks_exact_mut(2)) {
-            for j in 0..QUARTERS {
-                let [low, high] = [acc[2 * j], acc[2 * j + 1]].map(|v| vreinterpretq_s64_s32(v));
-                let first = vreinterpretq_s32_s64(vzip1q_s64(low, high));
-                let second = vreinterpretq_s32_s64(vzip2q_s64(low, high));
-                vst1q_s32(sums[0].as_mut_ptr().add(j * QUARTER), first);
-                vst1q_s32(sums[1].as_mut_ptr().add(j * QUARTER), second);
-            }
-        }
+/// The panel is whole; `arranged` has a place for it with one more group of 4 inputs.
+#[target_feature(enable = "neon")]
+unsafe fn arrange(panel: &[i8], arranged: &mut [i8]) {
+    let (groups, last) = panel.as_chunks::<{ 8 * LANES }>();
+    let (places, _) = arranged.as_chunks_mut();
+    for (group, to) in groups.iter().zip(&mut *places) {
+        arrange_group(group, to);
+    }
+    if !last.is_empty() {
+        let mut group = [0; 8 * LANES];
+        group[..last.len()].copy_from_slice(last);
+        arrange_group(&group, &mut places[groups.len()]);
     }
 }
 
-/// Adds the products of eight inputs of pairs of rows and two groups of 64 weights; the second group
-/// counts as zeros where it is not `both`.
+#[inline]
+#[target_feature(enable = "neon")]
+fn arrange_group(group: &[i8; 8 * LANES], to: &mut [i8; 8 * LANES]) {
+    let (group, to) = (group.as_ptr().cast::<i32>(), to.as_mut_ptr().cast::<i32>());
+    // SAFETY: 128 weights each.
+    unsafe {
+        let (first, second) = (vld1q_s32_x4(group), vld1q_s32_x4(group.add(16)));
+        vst2q_s32(to, int32x4x2_t(first.0, second.0));
+        vst2q_s32(to.add(8), int32x4x2_t(first.1, second.1));
+        vst2q_s32(to.add(16), int32x4x2_t(first.2, second.2));
+        vst2q_s32(to.add(24), int32x4x2_t(first.3, second.3));
+    }
+}
+
+/// A pair of rows' eight inputs by those of two channels each, to its sums.
+macro_rules! products {
+    ($inputs:literal, $a:literal $b:literal $c:literal $d:literal) => {
+        concat!(
+            "usmmla v",
+            $a,
+            ".4s, v",
+            $inputs,
+            ".16b, v0.16b\n",
+            "usmmla v",
+            $b,
+            ".4s, v",
+            $inputs,
+            ".16b, v1.16b\n",
+            "usmmla v",
+            $c,
+            ".4s, v",
+            $inputs,
+            ".16b, v2.16b\n",
+            "usmmla v",
+            $d,
+            ".4s, v",
+            $inputs,
+            ".16b, v3.16b\n",
+        )
+    };
+}
+
+/// Two registers, each with sums of two channels of a first and then of a second row, by rows.
+macro_rules! part {
+    ($a:literal $b:literal) => {
+        concat!(
+            "zip1 v0.2d, v",
+            $a,
+            ".2d, v",
+            $b,
+            ".2d\n",
+            "zip2 v1.2d, v",
+            $a,
+            ".2d, v",
+            $b,
+            ".2d\n",
+            "str q1, [{sums}, #64]\n",
+            "str q0, [{sums}], #16\n",
+        )
+    };
+}
+
+/// The sums of pairs of rows that have eight registers each; their inputs are in one.
+macro_rules! tile {
+    (
+        $groups:ident, $a:ident, $w:ident, $sums:ident, $load:literal;
+        $([$inputs:literal:
+            $s0:literal $s1:literal $s2:literal $s3:literal
+            $s4:literal $s5:literal $s6:literal $s7:literal])*
+    ) => {
+        asm!(
+            $(concat!("movi v", $s0, ".4s, #0"), concat!("movi v", $s1, ".4s, #0"),
+            concat!("movi v", $s2, ".4s, #0"), concat!("movi v", $s3, ".4s, #0"),
+            concat!("movi v", $s4, ".4s, #0"), concat!("movi v", $s5, ".4s, #0"),
+            concat!("movi v", $s6, ".4s, #0"), concat!("movi v", $s7, ".4s, #0"),)*
+            "cbz {groups}, 3f",
+            "2:",
+            $load,
+            "ld1 {{v0.16b, v1.16b, v2.16b, v3.16b}}, [{w}], #64",
+            $(products!($inputs, $s0 $s1 $s2 $s3),)*
+            "ld1 {{v0.16b, v1.16b, v2.16b, v3.16b}}, [{w}], #64",
+            $(products!($inputs, $s4 $s5 $s6 $s7),)*
+            "subs {groups}, {groups}, #1",
+            "b.ne 2b",
+            "3:",
+            $(part!($s0 $s1), part!($s2 $s3), part!($s4 $s5), part!($s6 $s7),
+            "add {sums}, {sums}, #64",)*
+            a = inout(reg) $a => _,
+            w = inout(reg) $w => _,
+            groups = inout(reg) $groups => _,
+            sums = inout(reg) $sums => _,
+            out("v0") _, out("v1") _, out("v2") _, out("v3") _,
+            out("v4") _, out("v5") _, out("v6") _,
+            out("v8") _, out("v9") _, out("v10") _, out("v11") _,
+            out("v12") _, out("v13") _, out("v14") _, out("v15") _,
+            out("v16") _, out("v17") _, out("v18") _, out("v19") _,
+            out("v20") _, out("v21") _, out("v22") _, out("v23") _,
+            out("v24") _, out("v25") _, out("v26") _, out("v27") _,
+            out("v28") _, out("v29") _, out("v30") _, out("v31") _,
+            options(nostack),
+        )
+    };
+}
+
+/// See [`Tiles::sums`].
 ///
 /// # Safety
-/// 64 weights, or 128 with `both`, can be read.
-#[inline]
+/// There are so many packed rows and sums of them (2, 4 or 6), and groups of rows and weights.
 #[target_feature(enable = "neon,i8mm")]
-unsafe fn multiply_add<const PAIRS: usize>(
-    acc: &mut [[int32x4_t; 2 * QUARTERS]; PAIRS],
-    inputs: [uint8x16_t; PAIRS],
-    weights: *const i8,
-    both: bool,
-) {
-    for j in 0..QUARTERS {
-        // SAFETY: the caller's promise.
-        let (first, second) = unsafe {
-            let at = weights.add(16 * j).cast::<i32>();
-            (vld1q_s32(at), if both { vld1q_s32(at.add(16)) } else { vdupq_n_s32(0) })
-        };
-        let low = vreinterpretq_s8_s32(vzip1q_s32(first, second));
-        let high = vreinterpretq_s8_s32(vzip2q_s32(first, second));
-        for (acc, a) in acc.iter_mut().zip(inputs) {
-            acc[2 * j] = multiply(acc[2 * j], a, low);
-            acc[2 * j + 1] = multiply(acc[2 * j + 1], a, high);
+unsafe fn sums(rows: usize, groups: usize, a: *const u8, w: *const i8, sums: *mut [i32; LANES]) {
+    // SAFETY: the caller's promise.
+    unsafe {
+        match rows {
+            2 => tile!(groups, a, w, sums, "ldr q4, [{a}], #16"; [4: 8 9 10 11 12 13 14 15]),
+            4 => tile!(groups, a, w, sums, "ldp q4, q5, [{a}], #32";
+                [4: 8 9 10 11 12 13 14 15] [5: 16 17 18 19 20 21 22 23]),
+            _ => tile!(groups, a, w, sums, "ld1 {{v4.16b, v5.16b, v6.16b}}, [{a}], #48";
+                [4: 8 9 10 11 12 13 14 15] [5: 16 17 18 19 20 21 22 23]
+                [6: 24 25 26 27 28 29 30 31]),
         }
     }
-}
-
-/// Adds the 2 x 2 products of two rows of eight u8 and two rows of eight i8.
-#[inline]
-#[target_feature(enable = "neon,i8mm")]
-fn multiply(mut acc: int32x4_t, a: uint8x16_t, w: int8x16_t) -> int32x4_t {
-    // SAFETY: callers have the instruction; it touches its three registers only.
-    unsafe {
-        asm!("usmmla {acc:v}.4s, {a:v}.16b, {w:v}.16b", acc = inout(vreg) acc,
-            a = in(vreg) a, w = in(vreg) w, options(pure, nomem, nostack, preserves_flags));
-    }
-    acc
 }

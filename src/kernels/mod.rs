@@ -495,7 +495,7 @@ impl<'a> Gemm<'a> {
     }
 
     /// The last `k % 4` inputs of row `r`, filled with zeros.
-    #[cfg(all(feature = "std", any(target_arch = "x86_64", target_arch = "aarch64")))]
+    #[cfg(all(feature = "std", target_arch = "x86_64"))]
     #[inline(always)]
     fn last_four(&self, r: usize) -> i32 {
         let mut four = [0; 4];

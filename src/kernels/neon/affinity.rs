@@ -2,7 +2,6 @@
 
 use core::arch::aarch64::*;
 
-use super::gemm::{fold, multiply_add_eight, multiply_add_four};
 use super::{QUARTER, QUARTERS};
 use crate::kernels::{KeyUnits, LANES, Query};
 use crate::math;
@@ -76,4 +75,64 @@ fn exp(x: float32x4_t) -> float32x4_t {
     let power = vreinterpretq_f32_s32(vshlq_n_s32::<23>(power));
     let inside = vcgeq_f32(x, set(math::EXP_MIN));
     vreinterpretq_f32_u32(vandq_u32(inside, vreinterpretq_u32_f32(vmulq_f32(y, power))))
+}
+
+/// Register i of a row holds two sums each of channels 2i and 2i + 1.
+type Partial = [int32x4_t; 2 * QUARTERS];
+
+/// Adds the products of eight inputs of `R` rows and two groups of 64 weights.
+///
+/// # Safety
+/// 128 weights can be read.
+#[inline]
+#[target_feature(enable = "neon")]
+unsafe fn multiply_add_eight<const R: usize>(
+    acc: &mut [Partial; R],
+    inputs: [[int8x16_t; 2]; R],
+    weights: *const i8,
+) {
+    for j in 0..QUARTERS {
+        // SAFETY: the caller's promise.
+        let w = unsafe { [vld1q_s8(weights.add(16 * j)), vld1q_s8(weights.add(64 + 16 * j))] };
+        for (acc, a) in acc.iter_mut().zip(inputs) {
+            let low = vmull_s8(vget_low_s8(w[0]), vget_low_s8(a[0]));
+            let low = vmlal_s8(low, vget_low_s8(w[1]), vget_low_s8(a[1]));
+            acc[2 * j] = vpadalq_s16(acc[2 * j], low);
+            let high = vmlal_high_s8(vmull_high_s8(w[0], a[0]), w[1], a[1]);
+            acc[2 * j + 1] = vpadalq_s16(acc[2 * j + 1], high);
+        }
+    }
+}
+
+/// Adds the products of four inputs of `R` rows and 64 weights.
+///
+/// # Safety
+/// 64 weights can be read.
+#[inline]
+#[target_feature(enable = "neon")]
+unsafe fn multiply_add_four<const R: usize>(
+    acc: &mut [Partial; R],
+    inputs: [int8x16_t; R],
+    weights: *const i8,
+) {
+    for j in 0..QUARTERS {
+        // SAFETY: the caller's promise.
+        let w = unsafe { vld1q_s8(weights.add(16 * j)) };
+        for (acc, a) in acc.iter_mut().zip(inputs) {
+            acc[2 * j] = vpadalq_s16(acc[2 * j], vmull_s8(vget_low_s8(w), vget_low_s8(a)));
+            acc[2 * j + 1] = vpadalq_s16(acc[2 * j + 1], vmull_high_s8(w, a));
+        }
+    }
+}
+
+/// The sums of the panel's channels in their order.
+#[inline]
+#[target_feature(enable = "neon")]
+fn fold(acc: Partial) -> [int32x4_t; QUARTERS] {
+    [
+        vpaddq_s32(acc[0], acc[1]),
+        vpaddq_s32(acc[2], acc[3]),
+        vpaddq_s32(acc[4], acc[5]),
+        vpaddq_s32(acc[6], acc[7]),
+    ]
 }

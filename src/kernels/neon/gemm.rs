@@ -1,146 +1,232 @@
 //! Matrix products.
 
 use core::arch::aarch64::*;
+use core::arch::asm;
 use core::ops::Range;
 
-use super::{F32x16, QUARTER, QUARTERS, centred_four};
-use crate::kernels::vector::finish;
+use super::packed::{GROUP, Tiles};
 use crate::kernels::{Gemm, LANES};
 
-/// Rows of a tile: 16 registers of sums.
-const TILE_ROWS: usize = 2;
-
-/// Rows between two visits of a panel: their inputs stay in the cache while the panels pass by, and
-/// the panels' offsets are worth computing.
-pub(in crate::kernels) const ROWS_AT_ONCE: usize = 64;
-
 #[target_feature(enable = "neon")]
-pub(super) fn gemm(g: &Gemm, rows: Range<usize>, panels: Range<usize>, _: &mut [u8]) {
-    for start in rows.clone().step_by(ROWS_AT_ONCE) {
-        let end = rows.end.min(start + ROWS_AT_ONCE);
-        for p in panels.clone() {
-            // SAFETY: rows start..end and panel p exist, see `Gemm::checked`.
-            unsafe {
-                let mut r = start;
-                while r < end {
-                    let rows = TILE_ROWS.min(end - r);
-                    let mut sums = [[0; LANES]; TILE_ROWS];
-                    match rows {
-                        TILE_ROWS => tile::<TILE_ROWS>(g, r, p, &mut sums),
-                        _ => tile::<1>(g, r, p, &mut sums),
-                    }
-                    finish::<F32x16>(g, r, p, &sums[..rows], 128);
-                    r += rows;
-                }
-            }
-        }
-    }
+pub(super) fn gemm(g: &Gemm, rows: Range<usize>, panels: Range<usize>, scratch: &mut [u8]) {
+    // SAFETY: the rows and panels exist, see `Gemm::checked`.
+    unsafe { TILES.product(g, rows, panels, scratch) }
 }
 
-/// Register i of a row holds two sums each of channels 2i and 2i + 1.
-type Partial = [int32x4_t; 2 * QUARTERS];
+static TILES: Tiles =
+    Tiles { rows: 4, step: 1, group: GROUP, taken: 128, arrange: Some(arrange), sums };
 
-/// The integer sums of rows `r..r + R` and panel `p`.
+/// Products of four pairs of inputs may be added in 16 bits if, in every lane, the sizes of their
+/// weights stay below this: 128 * 255 < 2^15.
+const FEW: u8 = 255;
+
+/// Marks of a group of inputs: all its products may be added in 16 bits; only two may; the panel ends.
+const ALL: i8 = 0;
+const END: i8 = 2;
+
+/// The order of the tiles: `[groups][pairs of inputs][channels][2]`, then a mark for each group.
 ///
 /// # Safety
-/// The rows and the panel lie inside of `g`.
+/// The panel is whole; `arranged` has a place for it with one more group and all marks.
+#[target_feature(enable = "neon")]
+unsafe fn arrange(panel: &[i8], arranged: &mut [i8]) {
+    let (groups, last) = panel.as_chunks::<{ GROUP * LANES }>();
+    let count = groups.len() + usize::from(!last.is_empty());
+    let (weights, marks) = arranged.split_at_mut(count * GROUP * LANES);
+    let (weights, _) = weights.as_chunks_mut();
+    for ((group, to), mark) in groups.iter().zip(&mut *weights).zip(&mut *marks) {
+        *mark = arrange_group(group, to);
+    }
+    if !last.is_empty() {
+        let mut group = [0; GROUP * LANES];
+        group[..last.len()].copy_from_slice(last);
+        marks[count - 1] = arrange_group(&group, &mut weights[count - 1]);
+    }
+    marks[count] = END;
+}
+
+/// Arranges one group and returns its mark.
 #[inline]
 #[target_feature(enable = "neon")]
-unsafe fn tile<const R: usize>(g: &Gemm, r: usize, p: usize, sums: &mut [[i32; LANES]; TILE_ROWS]) {
-    let mut acc = [[vdupq_n_s32(0); 2 * QUARTERS]; R];
-    let fours = g.w.k / 4;
-    // SAFETY: `fours` groups of 4 inputs lie inside of each row, and one 64-byte group of weights for
-    // each (and for a last incomplete one) inside of the panel.
+fn arrange_group(group: &[i8; GROUP * LANES], to: &mut [i8; GROUP * LANES]) -> i8 {
+    // SAFETY: 128 weights each.
     unsafe {
-        let mut a = g.a.codes.as_ptr().add(r * g.a.stride);
-        let mut weights = g.w.data.as_ptr().add(p * g.w.panel_len());
-        for _ in 0..fours / 2 {
-            let mut inputs = [[vdupq_n_s8(0); 2]; R];
-            for (r, inputs) in inputs.iter_mut().enumerate() {
-                let at = a.add(r * g.a.stride).cast::<i32>();
-                inputs[0] = centred_four(at.read_unaligned());
-                inputs[1] = centred_four(at.add(1).read_unaligned());
-            }
-            multiply_add_eight(&mut acc, inputs, weights);
-            a = a.add(8);
-            weights = weights.add(8 * LANES);
-        }
-        if fours % 2 == 1 {
-            let mut inputs = [vdupq_n_s8(0); R];
-            for (r, input) in inputs.iter_mut().enumerate() {
-                *input = centred_four(a.add(r * g.a.stride).cast::<i32>().read_unaligned());
-            }
-            multiply_add_four(&mut acc, inputs, weights);
-            weights = weights.add(4 * LANES);
-        }
-        if !g.w.k.is_multiple_of(4) {
-            let mut inputs = [vdupq_n_s8(0); R];
-            for (i, input) in inputs.iter_mut().enumerate() {
-                *input = centred_four(g.last_four(r + i));
-            }
-            multiply_add_four(&mut acc, inputs, weights);
-        }
-        for (acc, sums) in acc.into_iter().zip(sums) {
-            for (j, dots) in fold(acc).into_iter().enumerate() {
-                vst1q_s32(sums.as_mut_ptr().add(j * QUARTER), dots);
-            }
-        }
+        let (first, second) = (vld1q_s8_x4(group.as_ptr()), vld1q_s8_x4(group.as_ptr().add(64)));
+        let [a, b] = [first, second].map(|four| pairs(four));
+        vst1q_s8_x4(to.as_mut_ptr(), int8x16x4_t(a[0], a[1], a[2], a[3]));
+        vst1q_s8_x4(to.as_mut_ptr().add(64), int8x16x4_t(b[0], b[1], b[2], b[3]));
+        let size = |w| vreinterpretq_u8_s8(vabsq_s8(w));
+        // Two stay below 255.
+        let two = |w, v| vaddq_u8(size(w), size(v));
+        let left = vqaddq_u8(two(a[0], a[2]), two(b[0], b[2]));
+        let right = vqaddq_u8(two(a[1], a[3]), two(b[1], b[3]));
+        if vmaxvq_u8(vmaxq_u8(left, right)) < FEW { ALL } else { 1 }
     }
 }
 
-/// Adds the products of eight inputs of `R` rows and two groups of 64 weights.
+/// Four weights of 16 channels as two pairs of the first 8 and of the last 8 channels each.
+#[inline]
+#[target_feature(enable = "neon")]
+fn pairs(four: int8x16x4_t) -> [int8x16_t; 4] {
+    let [a, b, c, d] = [four.0, four.1, four.2, four.3].map(|w| vreinterpretq_s16_s8(w));
+    [vuzp1q_s16(a, b), vuzp1q_s16(c, d), vuzp2q_s16(a, b), vuzp2q_s16(c, d)]
+        .map(|w| vreinterpretq_s8_s16(w))
+}
+
+/// Two pairs of inputs (registers `x` and `y`) by their weights (four registers from `w` on): registers
+/// 4 to 7 get or, with `smlal` first, are given the products by channel and place in the pair.
+macro_rules! products {
+    ($first:literal, $w0:literal $w1:literal $w2:literal $w3:literal, $x:literal $y:literal) => {
+        concat!(
+            $first,
+            " v4.8h, v",
+            $w0,
+            ".8b, v",
+            $x,
+            ".8b\n",
+            $first,
+            "2 v5.8h, v",
+            $w0,
+            ".16b, v",
+            $x,
+            ".16b\n",
+            $first,
+            " v6.8h, v",
+            $w1,
+            ".8b, v",
+            $x,
+            ".8b\n",
+            $first,
+            "2 v7.8h, v",
+            $w1,
+            ".16b, v",
+            $x,
+            ".16b\n",
+            "smlal v4.8h, v",
+            $w2,
+            ".8b, v",
+            $y,
+            ".8b\n",
+            "smlal2 v5.8h, v",
+            $w2,
+            ".16b, v",
+            $y,
+            ".16b\n",
+            "smlal v6.8h, v",
+            $w3,
+            ".8b, v",
+            $y,
+            ".8b\n",
+            "smlal2 v7.8h, v",
+            $w3,
+            ".16b, v",
+            $y,
+            ".16b\n",
+        )
+    };
+}
+
+/// Adds the products in registers 4 to 7 to a row's sums.
+macro_rules! add_up {
+    ($a:literal $b:literal $c:literal $d:literal) => {
+        concat!(
+            "sadalp v",
+            $a,
+            ".4s, v4.8h\n",
+            "sadalp v",
+            $b,
+            ".4s, v5.8h\n",
+            "sadalp v",
+            $c,
+            ".4s, v6.8h\n",
+            "sadalp v",
+            $d,
+            ".4s, v7.8h\n",
+        )
+    };
+}
+
+/// A row of a tile over a group of inputs, all of whose products may be added in 16 bits.
+macro_rules! row_of_all {
+    ($($sums:literal)*) => {
+        concat!(
+            "ld4r {{v0.8h, v1.8h, v2.8h, v3.8h}}, [{a}], #8\n",
+            products!("smull", 8 9 10 11, 0 1),
+            products!("smlal", 12 13 14 15, 2 3),
+            add_up!($($sums)*),
+        )
+    };
+}
+
+/// The same where only two may.
+macro_rules! row_of_twos {
+    ($($sums:literal)*) => {
+        concat!(
+            "ld4r {{v0.8h, v1.8h, v2.8h, v3.8h}}, [{a}], #8\n",
+            products!("smull", 8 9 10 11, 0 1),
+            add_up!($($sums)*),
+            products!("smull", 12 13 14 15, 2 3),
+            add_up!($($sums)*),
+        )
+    };
+}
+
+/// The sums of rows that have four registers each.
+macro_rules! tile {
+    ($groups:ident, $a:ident, $w:ident, $sums:ident; $([$s0:literal $s1:literal $s2:literal $s3:literal])*) => {
+        asm!(
+            $(concat!("movi v", $s0, ".4s, #0"), concat!("movi v", $s1, ".4s, #0"),
+            concat!("movi v", $s2, ".4s, #0"), concat!("movi v", $s3, ".4s, #0"),)*
+            "b 4f",
+            "2:",
+            "ld1 {{v8.16b, v9.16b, v10.16b, v11.16b}}, [{w}], #64",
+            "ld1 {{v12.16b, v13.16b, v14.16b, v15.16b}}, [{w}], #64",
+            $(row_of_all!($s0 $s1 $s2 $s3),)*
+            "4:",
+            "ldrb {mark:w}, [{marks}], #1",
+            "cbz {mark:w}, 2b",
+            "tbnz {mark:w}, #1, 5f",
+            "ld1 {{v8.16b, v9.16b, v10.16b, v11.16b}}, [{w}], #64",
+            "ld1 {{v12.16b, v13.16b, v14.16b, v15.16b}}, [{w}], #64",
+            $(row_of_twos!($s0 $s1 $s2 $s3),)*
+            "b 4b",
+            "5:",
+            $(concat!("stp q", $s0, ", q", $s1, ", [{sums}], #32"),
+            concat!("stp q", $s2, ", q", $s3, ", [{sums}], #32"),)*
+            a = inout(reg) $a => _,
+            w = inout(reg) $w => _,
+            marks = inout(reg) $w.add($groups * GROUP * LANES) => _,
+            mark = out(reg) _,
+            sums = inout(reg) $sums => _,
+            out("v0") _, out("v1") _, out("v2") _, out("v3") _,
+            out("v4") _, out("v5") _, out("v6") _, out("v7") _,
+            out("v8") _, out("v9") _, out("v10") _, out("v11") _,
+            out("v12") _, out("v13") _, out("v14") _, out("v15") _,
+            out("v16") _, out("v17") _, out("v18") _, out("v19") _,
+            out("v20") _, out("v21") _, out("v22") _, out("v23") _,
+            out("v24") _, out("v25") _, out("v26") _, out("v27") _,
+            out("v28") _, out("v29") _, out("v30") _, out("v31") _,
+            options(nostack),
+        )
+    };
+}
+
+/// See [`Tiles::sums`].
 ///
 /// # Safety
-/// 128 weights can be read.
-#[inline]
+/// There are so many packed rows and sums of them (4 at most), and groups of rows and weights.
 #[target_feature(enable = "neon")]
-pub(super) unsafe fn multiply_add_eight<const R: usize>(
-    acc: &mut [Partial; R],
-    inputs: [[int8x16_t; 2]; R],
-    weights: *const i8,
-) {
-    for j in 0..QUARTERS {
-        // SAFETY: the caller's promise.
-        let w = unsafe { [vld1q_s8(weights.add(16 * j)), vld1q_s8(weights.add(64 + 16 * j))] };
-        for (acc, a) in acc.iter_mut().zip(inputs) {
-            let low = vmull_s8(vget_low_s8(w[0]), vget_low_s8(a[0]));
-            let low = vmlal_s8(low, vget_low_s8(w[1]), vget_low_s8(a[1]));
-            acc[2 * j] = vpadalq_s16(acc[2 * j], low);
-            let high = vmlal_high_s8(vmull_high_s8(w[0], a[0]), w[1], a[1]);
-            acc[2 * j + 1] = vpadalq_s16(acc[2 * j + 1], high);
+unsafe fn sums(rows: usize, groups: usize, a: *const u8, w: *const i8, sums: *mut [i32; LANES]) {
+    // SAFETY: the caller's promise; marks follow the weights.
+    unsafe {
+        match rows {
+            1 => tile!(groups, a, w, sums; [16 17 18 19]),
+            2 => tile!(groups, a, w, sums; [16 17 18 19] [20 21 22 23]),
+            3 => tile!(groups, a, w, sums; [16 17 18 19] [20 21 22 23] [24 25 26 27]),
+            _ => {
+                tile!(groups, a, w, sums;
+                    [16 17 18 19] [20 21 22 23] [24 25 26 27] [28 29 30 31])
+            }
         }
     }
-}
-
-/// Adds the products of four inputs of `R` rows and 64 weights.
-///
-/// # Safety
-/// 64 weights can be read.
-#[inline]
-#[target_feature(enable = "neon")]
-pub(super) unsafe fn multiply_add_four<const R: usize>(
-    acc: &mut [Partial; R],
-    inputs: [int8x16_t; R],
-    weights: *const i8,
-) {
-    for j in 0..QUARTERS {
-        // SAFETY: the caller's promise.
-        let w = unsafe { vld1q_s8(weights.add(16 * j)) };
-        for (acc, a) in acc.iter_mut().zip(inputs) {
-            acc[2 * j] = vpadalq_s16(acc[2 * j], vmull_s8(vget_low_s8(w), vget_low_s8(a)));
-            acc[2 * j + 1] = vpadalq_s16(acc[2 * j + 1], vmull_high_s8(w, a));
-        }
-    }
-}
-
-/// The sums of the panel's channels in their order.
-#[inline]
-#[target_feature(enable = "neon")]
-pub(super) fn fold(acc: Partial) -> [int32x4_t; QUARTERS] {
-    [
-        vpaddq_s32(acc[0], acc[1]),
-        vpaddq_s32(acc[2], acc[3]),
-        vpaddq_s32(acc[4], acc[5]),
-        vpaddq_s32(acc[6], acc[7]),
-    ]
 }

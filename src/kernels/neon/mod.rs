@@ -9,17 +9,16 @@ mod depthwise;
 mod float;
 mod gemm;
 mod lanes;
+mod packed;
 
-use core::arch::aarch64::*;
-
-use super::{Isa, Kernels, LANES, scalar, vector};
+use super::{Isa, Kernels, LANES, vector};
 use affinity::affinity;
 pub(super) use affinity::finish_affinity;
 use depthwise::depthwise;
 use float::{dot_f32, matvec_f16};
-pub(super) use gemm::ROWS_AT_ONCE;
 use gemm::gemm;
 pub(super) use lanes::F32x16;
+pub(super) use packed::Tiles;
 
 pub(super) static KERNELS: Kernels = Kernels {
     isa: Isa::Neon,
@@ -34,7 +33,7 @@ pub(super) static KERNELS: Kernels = Kernels {
     dot_f32,
     matvec_f16,
     affinity,
-    ..scalar::KERNELS
+    scratch: packed::scratch,
 };
 
 vector::stamp!("neon", F32x16);
@@ -47,10 +46,3 @@ pub(super) fn detect() -> Option<&'static Kernels> {
 pub(super) const QUARTERS: usize = 4;
 /// Lanes of one.
 pub(super) const QUARTER: usize = LANES / QUARTERS;
-
-/// Four u8 less 128, four times over.
-#[inline]
-#[target_feature(enable = "neon")]
-pub(super) fn centred_four(four: i32) -> int8x16_t {
-    veorq_s8(vreinterpretq_s8_s32(vdupq_n_s32(four)), vdupq_n_s8(i8::MIN))
-}
