@@ -4,10 +4,16 @@ use std::sync::Arc;
 
 use tract_core::internal::*;
 
-use super::ops::{Body, Conv, Depthwise, Engine, Geometry, PooledConv};
+use super::ops::{Engine, LayerOp, Slot, Slots, Source};
 use crate::asset::AssetFile;
-use crate::asset::encoder::{LayerKind, Layers};
-use crate::kernels::{Kernels, Pool};
+use crate::asset::encoder::{Element, Layer, Layers, NO_VALUE, Shape, Value};
+use crate::kernels::Kernels;
+
+/// A plan, and the slot of the picture that goes in.
+pub(super) struct Graph {
+    pub(super) plan: Arc<TypedRunnableModel>,
+    pub(super) picture: Arc<Slot>,
+}
 
 /// Plans the checked `layers` of `file`, whose weights section starts at byte `weights`.
 pub(super) fn plan(
@@ -16,41 +22,24 @@ pub(super) fn plan(
     layers: &Layers,
     kernels: &'static Kernels,
     threads: usize,
-) -> TractResult<Arc<TypedRunnableModel>> {
-    model(file, weights, layers, kernels, threads)?.into_runnable()
-}
-
-fn model(
-    file: &AssetFile,
-    weights: usize,
-    layers: &Layers,
-    kernels: &'static Kernels,
-    threads: usize,
-) -> TractResult<TypedModel> {
-    let scratch = layers.iter().map(|layer| kernels.scratch(Geometry::of(&layer).columns)).max();
-    let pool = Pool::new(threads, scratch.unwrap_or(0))?;
-    let engine = Arc::new(Engine { kernels, pool });
+) -> TractResult<Graph> {
+    let list: Vec<Layer> = layers.iter().collect();
+    let engine = Arc::new(Engine::new(kernels, threads, &list)?);
+    let slots = Slots::plan(&list)?;
+    let source = Source::File(file.clone(), weights);
     let mut model = TypedModel::default();
-    let side = layers.input().height as usize;
-    let picture = model.add_source("picture", u8::fact([1, side, side, 3]))?;
-    let mut values = vec![picture];
-    for (i, layer) in layers.iter().enumerate() {
-        let body = Body::new(&engine, file, weights, &layer);
+    let side = layers.input_size() as u32;
+    let shape = Shape { height: side, width: side, channels: 3 };
+    let picture = Slot::new(Value { shape, element: Element::Codes })?;
+    let mut values = vec![model.add_source("picture", picture.fact())?];
+    for (i, (layer, slot)) in list.iter().zip(slots.0).enumerate() {
         // Names in a graph are unique, those of a file need not be.
         let name = format!("{i}.{}", layer.name);
-        let input = values[layer.record.input as usize];
-        let outlets = match layer.kind {
-            LayerKind::Conv => {
-                let added = layer.residual().map(|value| values[value as usize]);
-                let residual_scale = added.map(|_| layer.record.residual_scale);
-                let inputs: TVec<OutletId> = std::iter::once(input).chain(added).collect();
-                model.wire_node(name, Conv { body, residual_scale }, &inputs)?
-            }
-            LayerKind::Depthwise => model.wire_node(name, Depthwise { body }, &[input])?,
-            LayerKind::PooledConv => model.wire_node(name, PooledConv { body }, &[input])?,
-        };
-        values.push(outlets[0]);
+        let inputs = layer.record.inputs.iter().filter(|value| **value != NO_VALUE);
+        let inputs: TVec<OutletId> = inputs.map(|value| values[*value as usize]).collect();
+        let op = LayerOp::new(&engine, &source, layer, slot);
+        values.push(model.wire_node(name, op, &inputs)?[0]);
     }
     model.select_output_outlets(&values[values.len() - 1..])?;
-    Ok(model)
+    Ok(Graph { plan: model.into_runnable()?, picture })
 }

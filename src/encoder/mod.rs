@@ -15,12 +15,15 @@ mod project;
 pub use project::project;
 
 use std::ops::Range;
+use std::sync::Arc;
 
-use tract_core::internal::{IntoTValue, Tensor, TractError, TypedSimpleState, tvec};
+use tract_core::internal::{TractError, TypedSimpleState, tvec};
 
-use crate::asset::encoder::{LayerKind, Layers, Projection};
+use self::graph::Graph;
+use self::ops::Slot;
+use crate::asset::encoder::{Element, LayerKind, Layers, Projection};
 use crate::asset::{AssetError, AssetFile, Container, EncoderId, Preprocess, Tag};
-use crate::kernels::Kernels;
+use crate::kernels::{Kernels, Out};
 
 /// Most threads that an encoder takes.
 pub const MAX_THREADS: usize = 64;
@@ -89,7 +92,11 @@ pub struct LayerInfo {
     pub name: String,
     /// What it computes.
     pub kind: LayerKind,
-    /// Height, width, channels of its result (before the mean of a pooled convolution).
+    /// What it reads first, if it reads anything.
+    pub element: Option<Element>,
+    /// Side of its kernel, 0 if it has none.
+    pub kernel: usize,
+    /// Height, width, channels of its result.
     pub shape: [usize; 3],
     /// Multiply-accumulates for one picture.
     pub macs: u64,
@@ -106,6 +113,8 @@ pub struct Encoder {
     /// Where the file has the projection, and its length.
     projection: Option<(Range<usize>, usize)>,
     state: TypedSimpleState,
+    /// Where the picture goes.
+    picture: Arc<Slot>,
 }
 
 impl Encoder {
@@ -130,7 +139,7 @@ impl Encoder {
         let layers = Layers::parse(section(Tag::LAYERS)?, section(Tag::WEIGHTS)?.len())?;
         let weights = range(Tag::WEIGHTS).ok_or(Tag::WEIGHTS.missing())?;
         let trunk_dim = layers.trunk_dim();
-        let side = layers.input().height as usize;
+        let side = layers.input_size();
         if preprocess.size as usize != side {
             let preprocess = preprocess.size as usize;
             return Err(EncoderError::InputSize { preprocess, graph: side });
@@ -146,20 +155,29 @@ impl Encoder {
                 Some((range, p.dim))
             }
         };
-        let plan = graph::plan(&asset, weights.start, &layers, kernels, threads)
+        let Graph { plan, picture } = graph::plan(&asset, weights.start, &layers, kernels, threads)
             .map_err(EncoderError::Graph)?;
         let state = plan.spawn().map_err(EncoderError::Graph)?;
-        let infos = layers.iter().map(|layer| {
-            let shape = layer.record.shape_out;
-            LayerInfo {
-                name: layer.name.to_owned(),
-                kind: layer.kind,
-                shape: [shape.height, shape.width, shape.channels].map(|side| side as usize),
-                macs: layer.macs(),
-            }
+        let infos = layers.iter().map(|layer| LayerInfo {
+            name: layer.name.to_owned(),
+            kind: layer.kind,
+            element: layer.inputs[0].map(|value| value.element),
+            kernel: layer.record.kernel as usize,
+            shape: layer.record.shape.sides(),
+            macs: layer.macs(),
         });
         let (layers, id) = (infos.collect(), container.encoder_id());
-        Ok(Self { file: asset, kernels, preprocess, id, layers, trunk_dim, projection, state })
+        Ok(Self {
+            file: asset,
+            kernels,
+            preprocess,
+            id,
+            layers,
+            trunk_dim,
+            projection,
+            state,
+            picture,
+        })
     }
 
     /// How a frame becomes the encoder's input.
@@ -224,10 +242,14 @@ impl Encoder {
 
     /// The trunk before it is scaled to unit norm.
     fn run(&mut self, pixels: &[u8], out: &mut Vec<f32>) -> Result<(), TractError> {
-        let side = self.preprocess.size as usize;
-        let picture = Tensor::from_shape(&[1, side, side, 3], pixels)?;
-        let (state, inputs) = (&mut self.state, tvec!(picture.into_tvalue()));
-        let outputs = state.run(inputs)?;
+        let picture = self.picture.write(|slot| match slot {
+            Out::Codes(slot) => {
+                slot.copy_from_slice(pixels);
+                Ok(())
+            }
+            Out::Real(_) => Ok(()),
+        })?;
+        let outputs = self.state.run(tvec!(picture))?;
         out.clear();
         out.extend_from_slice(outputs[0].try_as_plain_ram()?.as_slice::<f32>()?);
         Ok(())

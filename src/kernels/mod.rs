@@ -10,6 +10,8 @@
 //! they call into the table.
 
 mod args;
+#[cfg(feature = "std")]
+mod attention;
 #[cfg(all(feature = "std", target_arch = "x86_64"))]
 mod avx2;
 #[cfg(all(feature = "std", target_arch = "x86_64"))]
@@ -32,10 +34,13 @@ mod tests;
 #[cfg(all(feature = "std", any(target_arch = "x86_64", target_arch = "aarch64")))]
 mod vector;
 
+pub use crate::math::{GELU, GELU_TANH, QUICK_GELU, SILU};
 pub use args::{
     Activation, Added, CodeRows, Depthwise, LANES, MAX_SIDE, Out, PackedMatrix, Quantize, Query,
     Requant, Rows, Values,
 };
+#[cfg(feature = "std")]
+pub use attention::{Attention, AttentionScratch};
 pub use pack::{pack, packed_len, row_sums};
 #[cfg(feature = "std")]
 pub use pool::PoolError;

@@ -78,21 +78,33 @@ fn records_lie_as_described() {
         "Each layer is a record",
         encoder::LayerRecord {
             kind,
-            input,
-            residual,
-            residual_scale,
-            shape_in,
-            shape_out,
+            inputs,
+            element,
+            shape,
             kernel,
             stride,
             pad_top,
             pad_left,
+            heads,
+            at,
+            norm,
+            mean,
+            activation,
+            gate,
+            epsilon,
+            factor,
             lo,
             hi,
             weights,
+            sums,
             scale,
             bias,
+            step,
+            zero,
             pad,
+            factors,
+            values,
+            add,
             name_len,
             reserved
         }
@@ -131,10 +143,13 @@ fn names_of_numbers_are_listed() {
     let kinds = HeadKind::ALL.map(HeadKind::name);
     assert!(DOCUMENT.contains(&list(&kinds)));
     assert!(DOCUMENT.contains(&list(&Branch::ALL.map(Branch::name))));
-    use encoder::LayerKind::{Conv, Depthwise, PooledConv};
-    let kinds =
-        [Conv, Depthwise, PooledConv].map(|kind| format!("{} {}", kind as u32, kind.name()));
+    use encoder::LayerKind::*;
+    let kinds = [Conv, Depthwise, Norm, Attention, Tokens, Rows, Constant, Mean, Scale];
+    let kinds = kinds.map(|kind| format!("{} {}", kind as u32, kind.name()));
     assert!(DOCUMENT.contains(&kinds.join(", ")));
+    let elements = [encoder::Element::Codes as u32, encoder::Element::Real as u32];
+    assert_eq!(elements, [1, 2]);
+    assert!(DOCUMENT.contains("1 codes (u8), 2 real (f32)"));
     assert_eq!(encoder::PART_ALIGN, format::ALIGN);
     assert_eq!(Space::ALL.map(Space::name), ["trunk", "projected"]);
     assert!(DOCUMENT.contains("0 keys are trunk features, 1 projected ones"));

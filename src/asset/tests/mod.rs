@@ -7,7 +7,7 @@ mod head_parts;
 
 mod round_trip;
 
-use super::encoder::{LayerKind, LayerRecord, NO_VALUE, Part, Projection, Shape};
+use super::encoder::{Element, LayerKind, LayerRecord, NO_VALUE, Part, Projection, Shape};
 use super::*;
 
 pub(super) const LABELS: [&str; 4] = ["accordion", "Faces", "señal", "trilobite"];
@@ -77,44 +77,42 @@ pub(super) fn layers() -> [(&'static str, LayerRecord); 2] {
     let part = |offset, len| Part { offset, len };
     let first = LayerRecord {
         kind: LayerKind::Conv as u32,
-        input: 0,
-        residual: NO_VALUE,
-        residual_scale: 0.0,
-        shape_in: shape(4, 3),
-        shape_out: shape(2, 5),
+        inputs: [0, NO_VALUE, NO_VALUE],
+        element: Element::Codes as u32,
+        shape: shape(2, 5),
         kernel: 3,
         stride: 2,
         pad_top: 1,
         pad_left: 1,
-        lo: 0.0,
         hi: 255.0,
         weights: part(0, 448),
-        scale: part(448, 64),
-        bias: part(512, 64),
-        pad: part(576, 3),
+        sums: part(448, 64),
+        scale: part(512, 64),
+        bias: part(576, 64),
+        pad: part(640, 3),
         name_len: 4,
-        reserved: [0; 7],
+        ..LayerRecord::default()
     };
     let last = LayerRecord {
-        kind: LayerKind::PooledConv as u32,
-        input: 1,
-        shape_in: first.shape_out,
-        shape_out: shape(2, KEY_DIM as u32),
+        kind: LayerKind::Conv as u32,
+        inputs: [1, NO_VALUE, NO_VALUE],
+        element: Element::Real as u32,
+        shape: shape(1, KEY_DIM as u32),
         kernel: 1,
         stride: 1,
-        pad_top: 0,
-        pad_left: 0,
+        mean: 1,
         hi: 6.0,
-        weights: part(640, 128),
-        scale: part(768, 64),
-        bias: part(832, 64),
-        pad: part(0, 0),
-        ..first
+        weights: part(704, 128),
+        sums: part(832, 64),
+        scale: part(896, 64),
+        bias: part(960, 64),
+        name_len: 4,
+        ..LayerRecord::default()
     };
     [("stem", first), ("head", last)]
 }
 
-const WEIGHTS_LEN: usize = 896;
+const WEIGHTS_LEN: usize = 1024;
 
 const PROJECTION: Projection<'static> = Projection {
     trunk: KEY_DIM,

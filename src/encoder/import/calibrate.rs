@@ -12,6 +12,20 @@ pub(super) struct Observed {
     pub(super) max: Vec<f32>,
     /// Mean before a residual is added and bounds are applied.
     pub(super) mean: Vec<f64>,
+    /// Of what a linear layer reads.
+    pub(super) input: InputStatistics,
+}
+
+/// Figures of each channel of a linear layer's input, after its normalisation and before its factors;
+/// empty where nobody asks.
+#[derive(Clone, Default)]
+pub(super) struct InputStatistics {
+    /// Greatest absolute value.
+    pub(super) max: Vec<f32>,
+    /// Mean.
+    pub(super) mean: Vec<f64>,
+    /// Mean square.
+    pub(super) square: Vec<f64>,
 }
 
 /// Runs all pictures, `bytes` each. `done` is called after each.
@@ -33,7 +47,7 @@ pub(super) fn observe(
                 max.iter_mut().zip(row).for_each(|(max, x)| *max = max.max(*x));
             }
             let mean = computed.sums.iter().map(|sum| sum / positions).collect();
-            layers.push(Observed { min, max, mean });
+            layers.push(Observed { min, max, mean, input: InputStatistics::default() });
         });
         done();
         layers

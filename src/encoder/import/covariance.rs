@@ -2,7 +2,8 @@
 
 use rayon::prelude::*;
 
-use crate::encoder::ops::{Geometry, unfold};
+use super::layer::Data;
+use crate::encoder::ops::{Window, unfold};
 
 /// Rows that the covariance is taken from: enough for the deepest layer.
 const SAMPLE: usize = 32_768;
@@ -10,10 +11,10 @@ const SAMPLE: usize = 32_768;
 const BLOCK: usize = 1024;
 
 /// Mean of each input of a dense layer over all positions of all pictures.
-pub(super) fn means(g: &Geometry, pad: &[u8], pictures: &[Vec<u8>]) -> Vec<f64> {
+pub(super) fn means(g: &Window, pad: &[u8], pictures: &[Data]) -> Vec<f64> {
     let sums = pictures.par_iter().map(|picture| {
         let mut sums = vec![0u64; g.columns];
-        for first in (0..g.positions_out()).step_by(g.width_out) {
+        for first in (0..g.positions()).step_by(g.width_out) {
             for row in rows(g, pad, picture, first, g.width_out).chunks_exact(g.columns) {
                 sums.iter_mut().zip(row).for_each(|(sum, x)| *sum += u64::from(*x));
             }
@@ -27,29 +28,29 @@ pub(super) fn means(g: &Geometry, pad: &[u8], pictures: &[Vec<u8>]) -> Vec<f64> 
             a
         },
     );
-    let count = (pictures.len() * g.positions_out()) as f64;
+    let count = (pictures.len() * g.positions()) as f64;
     total.iter().map(|sum| *sum as f64 / count).collect()
 }
 
 /// Mean of each tap of a depthwise layer, `[channels][taps]`.
-pub(super) fn tap_means(g: &Geometry, pad: &[u8], pictures: &[Vec<u8>]) -> Vec<f64> {
+pub(super) fn tap_means(g: &Window, pad: &[u8], pictures: &[Data]) -> Vec<f64> {
     let taps = g.kernel * g.kernel;
     // Unfolded, the channels of a tap lie side by side: the same sums in another order.
-    let unfolded = Geometry { columns: taps * g.channels_in, pointwise: false, ..*g };
+    let unfolded = Window { columns: taps * g.channels_in, pointwise: false, ..*g };
     let means = means(&unfolded, pad, pictures);
     (0..taps * g.channels_in).map(|at| means[at % taps * g.channels_in + at / taps]).collect()
 }
 
 /// Covariance of the inputs of a dense layer, `[columns][columns]`, over a sample of the positions.
-pub(super) fn covariance(g: &Geometry, pad: &[u8], pictures: &[Vec<u8>]) -> Vec<f64> {
+pub(super) fn covariance(g: &Window, pad: &[u8], pictures: &[Data]) -> Vec<f64> {
     let k = g.columns;
-    let step = (pictures.len() * g.positions_out()).div_ceil(SAMPLE);
+    let step = (pictures.len() * g.positions()).div_ceil(SAMPLE);
     let sample: Vec<u8> = pictures
         .par_iter()
         .enumerate()
         .flat_map_iter(|(i, picture)| {
             // A different phase in every picture, so that no column of the image is preferred.
-            let positions = (i * 7 % step..g.positions_out()).step_by(step);
+            let positions = (i * 7 % step..g.positions()).step_by(step);
             positions.flat_map(|at| rows(g, pad, picture, at, 1))
         })
         .collect();
@@ -106,11 +107,11 @@ pub(super) fn covariance(g: &Geometry, pad: &[u8], pictures: &[Vec<u8>]) -> Vec<
 }
 
 /// The rows of the matrix product for `count` positions from `first` on.
-fn rows(g: &Geometry, pad: &[u8], picture: &[u8], first: usize, count: usize) -> Vec<u8> {
+fn rows(g: &Window, pad: &[u8], picture: &Data, first: usize, count: usize) -> Vec<u8> {
     if g.pointwise {
-        return picture[first * g.columns..(first + count) * g.columns].to_vec();
+        return picture.codes()[first * g.columns..(first + count) * g.columns].to_vec();
     }
     let mut rows = vec![0; count * g.columns];
-    unfold(g, picture, pad, first, &mut rows);
+    unfold(g, picture.codes(), pad, first, &mut rows);
     rows
 }

@@ -106,7 +106,4 @@ pub enum ImportError {
     /// The new encoder does not run.
     #[error(transparent)]
     Encoder(#[from] EncoderError),
-    /// The threads could not be started.
-    #[error(transparent)]
-    Pool(#[from] crate::kernels::PoolError),
 }

@@ -12,6 +12,7 @@
 
 mod calibrate;
 mod covariance;
+mod elements;
 mod error;
 mod float;
 mod ir;
@@ -36,9 +37,11 @@ pub use projection::{ProjectionFile, vocabulary};
 pub use report::{LayerReport, Report};
 
 use self::float::FloatNet;
-use self::layer::Int8Layer;
+use self::layer::{Data, NewLayer};
+use self::quantize::Plan;
 use crate::asset::{Builder, EncoderId, Preprocess, Tag};
-use crate::kernels::{self, Pool, PoolError};
+use crate::encoder::EncoderError;
+use crate::kernels;
 
 /// Least mean cosine to the float network that is accepted unless something else is asked for.
 pub const MIN_COSINE: f64 = 0.99;
@@ -125,6 +128,7 @@ pub fn import(
             )));
         }
     }
+    let elements = elements::choose(&mut net)?;
     let float = FloatNet::new(&net, mean);
     report::check_rewritten(&model, &float, &pictures[..bytes], options.preprocess)?;
 
@@ -134,26 +138,19 @@ pub fn import(
         let done = done.fetch_add(1, Ordering::Relaxed) + 1;
         progress(Progress { stage, done, total: count });
     });
-    let steps = steps::choose(&net, &observed);
+    let steps = steps::choose(&net, &elements, &observed);
+    let plan = Plan { net: &net, elements: &elements, steps: &steps, observed: &observed, mean };
 
-    // Layer after layer, each on what the int8 layers before it give.
+    // Layer after layer, each on what the layers before it give.
     let total = net.nodes.len();
-    let mut values: Vec<Vec<Vec<u8>>> = vec![pictures.chunks_exact(bytes).map(Vec::from).collect()];
-    let mut layers: Vec<Int8Layer> = Vec::with_capacity(total);
-    let kernels = kernels::best();
-    for (i, observed) in observed.iter().enumerate() {
+    let picture = |pixels: &[u8]| Data::Codes(pixels.to_vec());
+    let mut values: Vec<Vec<Data>> = vec![pictures.chunks_exact(bytes).map(picture).collect()];
+    let mut layers: Vec<NewLayer> = Vec::with_capacity(total);
+    for i in 0..total {
         progress(Progress { stage: "quantizing layers", done: i, total });
         let inputs = &net.nodes[i].inputs;
-        let layer = quantize::layer(&net, i, &steps, observed, &values[inputs[0]], mean);
-        let Some(layer) = layer else { continue };
-        let added = inputs.get(1).map(|value| &values[*value]);
-        let outputs = values[inputs[0]].par_iter().enumerate().map(|(picture, image)| {
-            // Pictures are shared among the threads, a layer is not.
-            let pool = Pool::new(1, kernels.scratch(layer.geometry().columns))?;
-            Ok(layer.run(kernels, &pool, image, added.map(|added| added[picture].as_slice())))
-        });
-        let outputs: Result<_, PoolError> = outputs.collect();
-        values.push(outputs?);
+        let layer = plan.layer(i, inputs.first().map_or(&[], |value| &values[*value]));
+        values.push(run(&layer, inputs, &values, count)?);
         layers.push(layer);
         // What nobody reads any more is kept only where the layers are compared.
         for (value, images) in values.iter_mut().enumerate() {
@@ -179,4 +176,20 @@ pub fn import(
         return Err(ImportError::Cosine { cosine, wanted });
     }
     Ok(Imported { report, ..imported })
+}
+
+/// What a layer gives for each of `count` pictures.
+fn run(
+    layer: &NewLayer,
+    inputs: &[usize],
+    values: &[Vec<Data>],
+    count: usize,
+) -> Result<Vec<Data>, ImportError> {
+    let ready = layer.ready();
+    let each = (0..count).into_par_iter().map(|picture| {
+        let inputs: Vec<&Data> = inputs.iter().map(|value| &values[*value][picture]).collect();
+        // Pictures are shared among the threads, a layer is not.
+        ready.run(&ready.engine(kernels::best())?, &inputs)
+    });
+    each.collect::<Result<_, _>>().map_err(|error| ImportError::Encoder(EncoderError::Graph(error)))
 }

@@ -7,6 +7,7 @@ use tract_onnx::prelude::*;
 
 use super::float::FloatNet;
 use super::ir::Net;
+use super::layer::Data;
 use super::steps::Steps;
 use super::{COMPARED, ImportError, Imported, Progress, SAME_NETWORK};
 use crate::asset::{AssetFile, Preprocess};
@@ -66,7 +67,7 @@ pub(super) fn compare(
     float: &FloatNet,
     net: &Net,
     steps: &[Steps],
-    values: &[Vec<Vec<u8>>],
+    values: &[Vec<Data>],
     progress: &(dyn Fn(Progress) + Sync),
 ) -> Result<Report, ImportError> {
     let bytes = imported.builder().to_bytes()?;
@@ -77,13 +78,13 @@ pub(super) fn compare(
     let (done, total) = (AtomicUsize::new(0), pictures.len());
     let each = pictures.par_iter().enumerate().map(|(picture, pixels)| {
         let mut cosines = Vec::with_capacity(net.nodes.len());
-        let trunk = float.run(pixels, |computed| {
-            let codes = &values[computed.layer + 1][picture];
-            cosines.push(cosine(&reals(codes, &steps[computed.layer + 1]), computed.result));
+        let trunk = float.run(pixels.codes(), |computed| {
+            let data = &values[computed.layer + 1][picture];
+            cosines.push(cosine(&reals(data, &steps[computed.layer + 1]), computed.result));
         });
         let mut encoder = Encoder::new(file.clone(), kernels::best(), 1)?;
         let mut embedding = Embedding::default();
-        encoder.encode(pixels, &mut embedding)?;
+        encoder.encode(pixels.codes(), &mut embedding)?;
         let last = cosine(&embedding.trunk, &trunk);
         if let Some(cosine) = cosines.last_mut() {
             *cosine = last;
@@ -107,8 +108,12 @@ pub(super) fn compare(
     })
 }
 
-/// What codes stand for; nothing for the pooled layer, which has none.
-fn reals(codes: &[u8], steps: &Steps) -> Vec<f32> {
+/// What a value stands for.
+fn reals(data: &Data, steps: &Steps) -> Vec<f32> {
+    let codes = match data {
+        Data::Real(values) => return values.clone(),
+        Data::Codes(codes) => codes,
+    };
     let channels = steps.step.len();
     let real = |(at, code): (usize, &u8)| {
         let c = at % channels;

@@ -45,7 +45,31 @@ pub(super) fn with_covariance(weights: &[f64], covariance: &[f64], depth: usize)
         }
         best.map_or_else(|| (vec![0; depth], 1.0), |(_, codes, unit)| (codes, unit))
     });
-    let rows: Vec<(Vec<i8>, f64)> = rows.collect();
+    collect(rows.collect())
+}
+
+/// Rounds each weight, `[rows][depth]`, to the nearest code, with the step of each row that makes the
+/// error least for inputs with these mean squares.
+pub(super) fn nearest(weights: &[f64], squares: &[f64], depth: usize) -> Rounded<i8> {
+    let rows = weights.par_chunks_exact(depth).map(|row| {
+        let greatest = row.iter().fold(0.0f64, |m, w| m.max(w.abs()));
+        if greatest == 0.0 {
+            return (vec![0; depth], 1.0);
+        }
+        let code = |w: f64, unit: f64| (w / unit).round().clamp(-MAX_CODE, MAX_CODE);
+        let error = |unit: f64| -> f64 {
+            let each = row.iter().zip(squares);
+            each.map(|(w, square)| square * (w - unit * code(*w, unit)).powi(2)).sum()
+        };
+        let units = SHARES.map(|share| share * greatest / MAX_CODE);
+        let best = units.into_iter().min_by(|a, b| error(*a).total_cmp(&error(*b)));
+        let unit = best.unwrap_or(greatest / MAX_CODE);
+        (row.iter().map(|w| code(*w, unit) as i8).collect(), unit)
+    });
+    collect(rows.collect())
+}
+
+fn collect(rows: Vec<(Vec<i8>, f64)>) -> Rounded<i8> {
     Rounded {
         codes: rows.iter().flat_map(|(codes, _)| codes).copied().collect(),
         unit: rows.iter().map(|(_, unit)| *unit).collect(),

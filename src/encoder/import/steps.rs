@@ -14,24 +14,32 @@ use super::ir::{Net, Op};
 /// see.
 const LEAST_SHARE: f64 = 0.3;
 
+use super::elements::added;
+use crate::asset::encoder::Element;
+use crate::kernels::Activation;
+
 /// What codes stand for: `real = step * (code - zero)`, one of each for every channel.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub(super) struct Steps {
     pub(super) step: Vec<f64>,
     pub(super) zero: Vec<u8>,
 }
 
-/// Steps of every value; the picture's are 1, its values are used as they are. `observed` has the
-/// layers' ranges in their order.
-pub(super) fn choose(net: &Net, observed: &[Observed]) -> Vec<Steps> {
+/// Steps of every value; the picture's are 1, its values are used as they are; real values have none.
+/// `observed` has the nodes' ranges in their order.
+pub(super) fn choose(net: &Net, elements: &[Element], observed: &[Observed]) -> Vec<Steps> {
     let mut steps = vec![Steps { step: vec![1.0; 3], zero: vec![0; 3] }];
     let ranges: Vec<Vec<(f64, f64)>> =
-        observed.iter().enumerate().map(|(layer, o)| range(net, layer, o)).collect();
+        observed.iter().enumerate().map(|(node, o)| range(net, node, o)).collect();
     let groups = groups(net);
-    for (layer, own) in ranges.iter().enumerate() {
+    for (node, own) in ranges.iter().enumerate() {
+        if elements[node + 1] == Element::Real {
+            steps.push(Steps::default());
+            continue;
+        }
         // The widest of each channel over all values of the group.
         let members: Vec<usize> =
-            (0..ranges.len()).filter(|other| groups[*other] == groups[layer]).collect();
+            (0..ranges.len()).filter(|other| groups[*other] == groups[node]).collect();
         let bounded = members.iter().any(|member| is_bounded(net, *member));
         let least = if bounded { 1.0 } else { LEAST_SHARE };
         let mut profile = vec![least; own.len()];
@@ -44,7 +52,7 @@ pub(super) fn choose(net: &Net, observed: &[Observed]) -> Vec<Steps> {
         let unit = widths(own).zip(&profile).map(|(width, p)| width / p).fold(0.0, f64::max);
         let unit = if unit > 0.0 { unit / 255.0 } else { 1.0 };
         let step: Vec<f64> = profile.iter().map(|p| p * unit).collect();
-        let share = spare_below(net, layer);
+        let share = spare_below(net, node);
         let zero = own.iter().zip(&step).map(|((lo, hi), step)| {
             let spare = (255.0 - (hi - lo) / step).max(0.0);
             (share * spare - lo / step).round() as u8
@@ -58,37 +66,48 @@ fn widths(ranges: &[(f64, f64)]) -> impl Iterator<Item = f64> + '_ {
     ranges.iter().map(|(lo, hi)| hi - lo)
 }
 
-/// Whether a bound ends a layer's results on one side or both.
-fn is_bounded(net: &Net, layer: usize) -> bool {
-    matches!(&net.nodes[layer].op, Op::Conv(conv) if conv.lo.is_finite() || conv.hi.is_finite())
-}
-
-/// Which share of the codes that a channel does not need lies below its range: none where a bound
-/// ends it, half where nothing does.
-fn spare_below(net: &Net, layer: usize) -> f64 {
-    match &net.nodes[layer].op {
-        Op::Conv(conv) if conv.lo.is_finite() => 0.0,
-        Op::Conv(conv) if conv.hi.is_finite() => 1.0,
-        _ => 0.5,
+/// Bounds of a node's results, and whether an activation ends them below.
+fn bounds(net: &Net, node: usize) -> (f64, f64, Activation) {
+    match &net.nodes[node].op {
+        Op::Conv(conv) => (f64::from(conv.lo), f64::from(conv.hi), conv.activation),
+        Op::Scale { lo, hi, activation } => (f64::from(*lo), f64::from(*hi), *activation),
+        _ => (f64::NEG_INFINITY, f64::INFINITY, Activation::Linear),
     }
 }
 
-/// Each channel's range, with zero in it, and no wider than the layer's bounds.
-fn range(net: &Net, layer: usize, observed: &Observed) -> Vec<(f64, f64)> {
-    let Op::Conv(conv) = &net.nodes[layer].op else { return Vec::new() };
+/// Whether a bound ends a node's results on one side or both.
+fn is_bounded(net: &Net, node: usize) -> bool {
+    let (lo, hi, _) = bounds(net, node);
+    lo.is_finite() || hi.is_finite()
+}
+
+/// Which share of the codes that a channel does not need lies below its range: none where a bound or
+/// an activation ends it, half where nothing does.
+fn spare_below(net: &Net, node: usize) -> f64 {
+    match bounds(net, node) {
+        (lo, ..) if lo.is_finite() => 0.0,
+        (_, hi, _) if hi.is_finite() => 1.0,
+        (.., Activation::Linear) => 0.5,
+        _ => 0.0,
+    }
+}
+
+/// Each channel's range, with zero in it, and no wider than the node's bounds.
+fn range(net: &Net, node: usize, observed: &Observed) -> Vec<(f64, f64)> {
+    let (lo, hi, _) = bounds(net, node);
     let both = observed.min.iter().zip(&observed.max);
     both.map(|(min, max)| {
         let (min, max) = (f64::from(*min).min(0.0), f64::from(*max).max(0.0));
-        (min.max(f64::from(conv.lo).min(0.0)), max.min(f64::from(conv.hi).max(0.0)))
+        (min.max(lo.min(0.0)), max.min(hi.max(0.0)))
     })
     .collect()
 }
 
-/// Layers whose results are added to each other have the same number.
+/// Nodes whose results are added to each other have the same number.
 fn groups(net: &Net) -> Vec<usize> {
     let mut group: Vec<usize> = (0..net.nodes.len()).collect();
     for (layer, node) in net.nodes.iter().enumerate() {
-        if let Some(added) = node.inputs.get(1).and_then(|value| value.checked_sub(1)) {
+        if let Some(added) = added(node).and_then(|value| value.checked_sub(1)) {
             let (from, to) = (group[layer], group[added]);
             group.iter_mut().filter(|g| **g == from).for_each(|g| *g = to);
         }

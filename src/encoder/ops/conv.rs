@@ -1,68 +1,146 @@
-//! Dense convolution: one matrix product with its rounding, and the block's residual if it has one.
+//! Dense convolution and linear layer: one matrix product with everything that stands around it.
 
 use tract_core::internal::*;
 
-use super::patches::unfold;
-use super::{Body, Engine};
-use crate::kernels::{Added, Out, Rows};
+use super::patches::{Window, unfold};
+use super::{Compute, Engine, Input, Part, Source, Units, codes_of, reals, reals_of};
+use crate::asset::encoder::{Element, Layer};
+use crate::kernels::{Added, Kernels, Out, PackedMatrix, Quantize, Rows, Values};
 
-/// u8 `[1, h, w, c]` → u8 `[1, h', w', n]`; with a residual a second input of the output's shape.
-#[derive(Clone, Debug, PartialEq)]
-pub(in crate::encoder) struct Conv {
-    pub(in crate::encoder) body: Body,
-    /// Steps of the output per step of the second input.
-    pub(in crate::encoder) residual_scale: Option<f32>,
+/// Output positions whose patches are unfolded at a time.
+const BLOCK: usize = 48;
+
+/// Codes `[h, w, c]` under a kernel, or rows of real values, times weights.
+pub(super) struct Conv {
+    window: Window,
+    outputs: usize,
+    weights: Part,
+    sums: Part,
+    units: Units,
+    pad: Part,
+    added: Option<(Element, f32)>,
+    /// The mean over all positions is given.
+    mean: bool,
+    /// How real rows become codes, and their factors.
+    quantize: Option<(Option<f32>, Part)>,
 }
 
-impl Eq for Conv {}
+/// Whether a layer reads real values, which become codes while it runs.
+pub(super) fn is_dynamic(layer: &Layer) -> bool {
+    layer.inputs[0].is_some_and(|value| value.element == Element::Real)
+}
 
-impl Op for Conv {
-    fn name(&self) -> StaticName {
-        "Int8Conv".into()
+/// Bytes of scratch that each thread needs for a layer.
+pub(super) fn scratch(kernels: &Kernels, layer: &Layer) -> usize {
+    use crate::asset::encoder::LayerKind::{Attention, Conv};
+    match layer.kind {
+        Conv if layer.is_pointwise() => kernels.scratch(layer.columns()),
+        Conv => BLOCK * layer.columns() + kernels.scratch(layer.columns()),
+        Attention => {
+            let tokens = layer.inputs[1].map_or(0, |keys| keys.shape.positions());
+            let depth = layer.record.shape.channels / layer.record.heads;
+            kernels.scratch(tokens).max(kernels.scratch(depth as usize))
+        }
+        _ => 0,
+    }
+}
+
+impl Conv {
+    pub(super) fn new(source: &Source, layer: &Layer) -> Self {
+        let r = layer.record;
+        let epsilon = (r.norm == 1).then_some(r.epsilon);
+        Self {
+            window: Window::of(layer),
+            outputs: r.shape.channels as usize,
+            weights: source.part(r.weights),
+            sums: source.part(r.sums),
+            units: Units::new(source, layer),
+            pad: source.part(r.pad),
+            added: layer.inputs[1].map(|value| (value.element, r.factor)),
+            mean: r.mean == 1,
+            quantize: is_dynamic(layer).then(|| (epsilon, source.part(r.factors))),
+        }
     }
 
-    op_as_typed_op!();
+    fn added<'a>(&self, inputs: &[Input<'a>]) -> TractResult<Added<'a>> {
+        Ok(match self.added {
+            None => Added::Nothing,
+            Some((Element::Codes, scale)) => Added::Codes(codes_of(inputs, 1)?, scale),
+            Some((Element::Real, _)) => Added::Real(reals_of(inputs, 1)?),
+        })
+    }
 }
 
-impl EvalOp for Conv {
-    op_out_of_plan!();
-
-    fn eval(&self, _: &EvalContext, inputs: TVec<TValue>) -> TractResult<TVec<TValue>> {
-        let Body { engine, geometry: g, .. } = &self.body;
-        let image = inputs[0].try_as_plain_ram()?.as_slice::<u8>()?;
-        let added = match self.residual_scale {
-            Some(scale) => Added::Codes(inputs[1].try_as_plain_ram()?.as_slice::<u8>()?, scale),
-            None => Added::Nothing,
+impl Compute for Conv {
+    fn compute(&self, engine: &Engine, inputs: &[Input], out: Out) -> TractResult<()> {
+        let Engine { kernels, pool, .. } = engine;
+        let (w, n) = (&self.window, self.outputs);
+        let weights =
+            PackedMatrix { k: w.columns, n, data: self.weights.get()?, sums: self.sums.get()? };
+        let (requant, added) = (self.units.get()?, self.added(inputs)?);
+        let mut workspace = engine.workspace();
+        let rows = match &self.quantize {
+            Some((epsilon, factors)) => {
+                let (data, len, count) = (reals_of(inputs, 0)?, w.channels_in, w.positions());
+                let values = Values { data, stride: len, rows: count, columns: len };
+                let quantize = Quantize { len, epsilon: *epsilon, factors: factors.get()? };
+                kernels.quantize_rows(pool, &quantize, &values, workspace.rows(count, len));
+                let stride = len.next_multiple_of(4);
+                let (scale, zero) = (&workspace.scale[..count], &workspace.zero[..count]);
+                Rows { scale, zero, ..Rows::of_codes(&workspace.codes, stride, count) }
+            }
+            None if w.pointwise => Rows::of_codes(codes_of(inputs, 0)?, w.columns, w.positions()),
+            None => {
+                let pad = self.pad.get()?;
+                return self.patches(engine, weights, codes_of(inputs, 0)?, pad, added, out);
+            }
         };
-        let (n, k) = (g.channels_out, g.columns);
-        let weights = self.body.matrix()?;
-        let (requant, pad) = (self.body.requant()?, self.body.pad.get::<u8>()?);
-        let Engine { kernels, pool } = &**engine;
-
-        let mut output = self.body.output()?;
-        let mut view = output.try_as_plain_ram_mut()?;
-        let out = Out::Codes(view.as_slice_mut::<u8>()?);
-        if g.pointwise {
-            let rows = Rows::of_codes(image, k, g.positions_out());
-            kernels.gemm(pool, rows, weights, requant, added, out, n);
+        if self.mean {
+            kernels.gemm_mean(pool, rows, weights, requant, reals(out)?);
         } else {
-            let mut patches = vec![0; g.positions_out() * k];
-            pool.split(&mut patches, k, |first, rows, _| unfold(g, image, pad, first, rows));
-            let rows = Rows::of_codes(&patches, k, g.positions_out());
             kernels.gemm(pool, rows, weights, requant, added, out, n);
         }
-        Ok(tvec!(output.into_tvalue()))
+        Ok(())
     }
 }
 
-impl TypedOp for Conv {
-    as_op!();
-
-    fn output_facts(&self, _: &[&TypedFact]) -> TractResult<TVec<TypedFact>> {
-        Ok(self.body.output_facts())
-    }
-
-    fn cost(&self, _: &[&TypedFact]) -> TractResult<TVec<(Cost, TDim)>> {
-        Ok(self.body.cost())
+impl Conv {
+    /// A kernel of more than one position: blocks of patches, each multiplied while it is in the cache.
+    fn patches(
+        &self,
+        engine: &Engine,
+        weights: PackedMatrix,
+        image: &[u8],
+        pad: &[u8],
+        added: Added,
+        out: Out,
+    ) -> TractResult<()> {
+        let Engine { kernels, pool, .. } = engine;
+        let (w, n) = (&self.window, self.outputs);
+        let requant = self.units.get()?;
+        let block = |first: usize, count: usize, out: Out, scratch: &mut [u8]| {
+            let (rows, scratch) = scratch.split_at_mut(count * w.columns);
+            unfold(w, image, pad, first, rows);
+            let rows = Rows::of_codes(rows, w.columns, count);
+            let added = match added {
+                Added::Nothing => Added::Nothing,
+                Added::Codes(codes, scale) => Added::Codes(&codes[first * n..], scale),
+                Added::Real(values) => Added::Real(&values[first * n..]),
+            };
+            kernels.gemm_here(scratch, rows, weights, requant, added, out, n);
+        };
+        match out {
+            Out::Codes(out) => pool.split(out, n, |first, out, worker| {
+                for (i, out) in out.chunks_mut(BLOCK * n).enumerate() {
+                    block(first + i * BLOCK, out.len() / n, Out::Codes(out), worker.scratch);
+                }
+            }),
+            Out::Real(out) => pool.split(out, n, |first, out, worker| {
+                for (i, out) in out.chunks_mut(BLOCK * n).enumerate() {
+                    block(first + i * BLOCK, out.len() / n, Out::Real(out), worker.scratch);
+                }
+            }),
+        }
+        Ok(())
     }
 }

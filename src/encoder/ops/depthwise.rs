@@ -2,61 +2,56 @@
 
 use tract_core::internal::*;
 
-use super::Body;
-use crate::kernels;
+use super::patches::Window;
+use super::{Compute, Engine, Input, Part, Source, Units, codes, codes_of};
+use crate::asset::encoder::Layer;
+use crate::kernels::{self, LANES, Out};
 
-/// u8 `[1, h, w, c]` → u8 `[1, h', w', c]`.
-#[derive(Clone, Debug, PartialEq)]
-pub(in crate::encoder) struct Depthwise {
-    pub(in crate::encoder) body: Body,
+/// Codes `[h, w, c]` to codes `[h', w', m * c]`: output `j * c + i` is channel i's j-th.
+pub(super) struct Depthwise {
+    window: Window,
+    multiplier: usize,
+    weights: Part,
+    units: Units,
+    pad: Part,
 }
 
-impl Eq for Depthwise {}
-
-impl Op for Depthwise {
-    fn name(&self) -> StaticName {
-        "Int8Depthwise".into()
-    }
-
-    op_as_typed_op!();
-}
-
-impl EvalOp for Depthwise {
-    op_out_of_plan!();
-
-    fn eval(&self, _: &EvalContext, inputs: TVec<TValue>) -> TractResult<TVec<TValue>> {
-        let Body { engine, geometry: g, .. } = &self.body;
-        let image = inputs[0].try_as_plain_ram()?.as_slice::<u8>()?;
-        let layer = kernels::Depthwise {
-            channels: g.channels_out,
-            kernel: g.kernel,
-            stride: g.stride,
-            pad_top: g.pad_top,
-            pad_left: g.pad_left,
-            height_in: g.height_in,
-            width_in: g.width_in,
-            height_out: g.height_out,
-            width_out: g.width_out,
-            stride_out: g.channels_out,
-            weights: self.body.weights.get()?,
-            requant: self.body.requant()?,
-            pad: self.body.pad.get()?,
-        };
-        let mut output = self.body.output()?;
-        let mut view = output.try_as_plain_ram_mut()?;
-        engine.kernels.depthwise(&engine.pool, &layer, image, view.as_slice_mut::<u8>()?);
-        Ok(tvec!(output.into_tvalue()))
+impl Depthwise {
+    pub(super) fn new(source: &Source, layer: &Layer) -> Self {
+        Self {
+            window: Window::of(layer),
+            multiplier: layer.multiplier(),
+            weights: source.part(layer.record.weights),
+            units: Units::new(source, layer),
+            pad: source.part(layer.record.pad),
+        }
     }
 }
 
-impl TypedOp for Depthwise {
-    as_op!();
-
-    fn output_facts(&self, _: &[&TypedFact]) -> TractResult<TVec<TypedFact>> {
-        Ok(self.body.output_facts())
-    }
-
-    fn cost(&self, _: &[&TypedFact]) -> TractResult<TVec<(Cost, TDim)>> {
-        Ok(self.body.cost())
+impl Compute for Depthwise {
+    fn compute(&self, engine: &Engine, inputs: &[Input], out: Out) -> TractResult<()> {
+        let (w, image, out) = (&self.window, codes_of(inputs, 0)?, codes(out)?);
+        let (weights, pad, units) =
+            (self.weights.get::<i16>()?, self.pad.get()?, self.units.get()?);
+        let padded = w.channels_in.next_multiple_of(LANES);
+        for j in 0..self.multiplier {
+            let layer = kernels::Depthwise {
+                channels: w.channels_in,
+                kernel: w.kernel,
+                stride: w.stride,
+                pad_top: w.pad_top,
+                pad_left: w.pad_left,
+                height_in: w.height_in,
+                width_in: w.width_in,
+                height_out: w.height_out,
+                width_out: w.width_out,
+                stride_out: self.multiplier * w.channels_in,
+                weights: &weights[j * weights.len() / self.multiplier..],
+                requant: units.from(j * padded),
+                pad,
+            };
+            engine.kernels.depthwise(&engine.pool, &layer, image, &mut out[j * w.channels_in..]);
+        }
+        Ok(())
     }
 }
