@@ -61,6 +61,10 @@ struct Import {
           value_parser = clap::value_parser!(u32).range(1..=MAX_INPUT_SIZE as i64))]
     size: u32,
 
+    /// Name of the network's output that is the picture's feature, where it has several
+    #[arg(long, value_name = "NAME")]
+    feature: Option<String>,
+
     /// How a photograph becomes square
     #[arg(long, value_enum, default_value_t = Resize::FitShortest)]
     resize: Resize,
@@ -123,8 +127,13 @@ impl Import {
             self.std.iter().all(|&std| std > 0.0),
             "--std: a pixel's value is divided by it, it must be above 0"
         );
-        let mut options =
-            Options { preprocess, projection: None, vocabulary: None, min_cosine: self.min_cosine };
+        let mut options = Options {
+            preprocess,
+            projection: None,
+            vocabulary: None,
+            output: self.feature.clone(),
+            min_cosine: self.min_cosine,
+        };
         if let Some(path) = &self.projection {
             let named = || path.display().to_string();
             options.projection = Some(ProjectionFile::parse(&read(path)?).with_context(named)?);

@@ -88,7 +88,7 @@ def main(out):
 
     nodes.clear(), weights.clear()
     x = conv("stem", "picture", 3, 4, clip=False)
-    nodes.append(helper.make_node("Sigmoid", [x], ["gate"], "gate"))
+    nodes.append(helper.make_node("Sin", [x], ["gate"], "gate"))
     nodes.append(helper.make_node("GlobalAveragePool", ["gate"], ["pool"], "pool"))
     nodes.append(helper.make_node("Flatten", ["pool"], ["feature"], "flatten"))
     save(out / "foreign.onnx", 4)

@@ -4,9 +4,11 @@ use crate::asset::{AssetError, FileError};
 use crate::encoder::EncoderError;
 
 /// What the importer can take, for messages.
-const SUPPORTED: &str = "supported are convolutional networks of Conv (dense or depthwise, square \
-                         kernels up to 7, no dilation), BatchNormalization, Relu, Relu6 or Clip, \
-                         residual Add, and a global average pool at the end";
+const SUPPORTED: &str = "known are vision transformers and convolutional networks: convolutions \
+                         (square kernels), linear layers, attention, layer and batch \
+                         normalization, ReLU, GELU, SiLU, hard swish, sigmoid gates, sums, average \
+                         pools; export the image encoder alone, for one picture, without \
+                         preprocessing";
 
 /// Why a network cannot be imported.
 #[derive(Debug, thiserror::Error)]
@@ -32,6 +34,14 @@ pub enum ImportError {
         /// What there must be.
         wanted: String,
     },
+    /// Weights or constants that are damaged, or of a type that is unknown here.
+    #[error("tensor {name} cannot be read: {error:#}")]
+    Tensor {
+        /// The tensor.
+        name: String,
+        /// tract's words.
+        error: TractError,
+    },
     /// An operator that has no place in an encoder.
     #[error("node {node}: {op} cannot be imported ({why}); {SUPPORTED}")]
     Unsupported {
@@ -42,22 +52,24 @@ pub enum ImportError {
         /// What about it.
         why: String,
     },
-    /// An operator that could not be made part of a convolution.
-    #[error("node {node}: {op} does not belong to a convolution before it; {SUPPORTED}")]
+    /// An operator that could not be made part of a layer.
+    #[error("node {node}: {op} is not part of a layer that is known; {SUPPORTED}")]
     Unfolded {
         /// The ONNX node.
         node: String,
         /// Its operator.
         op: &'static str,
     },
-    /// The network does not end as encoders do.
+    /// The picture goes into something else than a convolution.
     #[error(
-        "node {node}: an encoder must end, and only end, with a 1x1 convolution and the mean over \
-         all positions"
+        "node {node}: {op} reads the picture, which only a convolution may do; export the encoder \
+         without preprocessing, mean and deviation are given to the import"
     )]
-    End {
+    Picture {
         /// The ONNX node.
         node: String,
+        /// Its operator.
+        op: &'static str,
     },
     /// The calibration pictures are missing or of another size.
     #[error(

@@ -14,6 +14,8 @@ mod calibrate;
 mod covariance;
 mod elements;
 mod error;
+#[cfg(test)]
+mod families;
 mod float;
 mod ir;
 mod layer;
@@ -59,6 +61,8 @@ pub struct Options {
     pub projection: Option<ProjectionFile>,
     /// Section [`Tag::VOCABULARY`] as [`vocabulary`] makes it.
     pub vocabulary: Option<Vec<u8>>,
+    /// Name of the network's output that is the feature, where it has several.
+    pub output: Option<String>,
     /// Mean cosine to the float network below which the import is refused.
     pub min_cosine: f64,
 }
@@ -117,7 +121,7 @@ pub fn import(
         return Err(ImportError::Pictures { size, found: pictures.len() });
     }
     progress(Progress { stage: "reading the network", done: 0, total: 1 });
-    let model = onnx::read(onnx, size)?;
+    let model = onnx::read(onnx, size, options.output.as_deref())?;
     let mut net = onnx::lower(&model, size)?;
     rewrite::run(&mut net, mean, std)?;
     if let (Some(projection), Some(last)) = (&options.projection, net.nodes.last()) {

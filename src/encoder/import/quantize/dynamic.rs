@@ -7,7 +7,7 @@
 //! makes the sum of both sides' rounding errors least.
 
 use super::Plan;
-use crate::encoder::import::calibrate::InputStatistics;
+use crate::encoder::import::calibrate::Input;
 use crate::encoder::import::ir::Conv;
 use crate::encoder::import::layer::{NewLayer, pack_dense};
 use crate::encoder::import::rounding::nearest;
@@ -58,7 +58,7 @@ pub(super) fn fill(plan: &Plan, i: usize, conv: &Conv, layer: &mut NewLayer) {
 }
 
 /// What each input channel is multiplied by before it becomes codes.
-fn factors(conv: &Conv, gain: &[f64], statistics: &InputStatistics) -> Vec<f64> {
+fn factors(conv: &Conv, gain: &[f64], statistics: &Input) -> Vec<f64> {
     let depth = gain.len();
     if statistics.max.len() != depth {
         return gain.to_vec();
@@ -93,7 +93,7 @@ fn factors(conv: &Conv, gain: &[f64], statistics: &InputStatistics) -> Vec<f64> 
 
 /// The rounding errors of codes and weights in the layer's result, in squares, as far as they can be
 /// told from the sizes of both.
-fn error(conv: &Conv, gain: &[f64], factors: &[f64], statistics: &InputStatistics) -> f64 {
+fn error(conv: &Conv, gain: &[f64], factors: &[f64], statistics: &Input) -> f64 {
     let depth = gain.len();
     let range = (0..depth)
         .map(|k| f64::from(statistics.max[k]) * factors[k].abs())

@@ -6,9 +6,12 @@ use super::super::ir::{Net, Op};
 
 pub(super) fn fold(net: &mut Net, mean: [f32; 3], std: [f32; 3]) -> Result<(), ImportError> {
     for node in net.nodes.iter_mut().filter(|node| node.inputs.contains(&0)) {
-        let Op::Conv(conv) = &mut node.op else { continue };
-        if node.inputs.get(1) == Some(&0) {
-            return Err(ImportError::Unfolded { node: node.name.clone(), op: "Add" });
+        let op = node.op.name();
+        let Op::Conv(conv) = &mut node.op else {
+            return Err(ImportError::Picture { node: node.name.clone(), op });
+        };
+        if node.inputs.get(1) == Some(&0) || conv.norm.is_some() {
+            return Err(ImportError::Picture { node: node.name.clone(), op });
         }
         let depth = conv.depth();
         for (n, row) in conv.weights.chunks_exact_mut(depth).enumerate() {

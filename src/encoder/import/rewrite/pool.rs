@@ -1,28 +1,36 @@
-//! Takes `Affine(PoolSum(Conv(x)))` where the factor is one over the number of positions: a global
-//! average pool. Leaves a convolution with its mean.
+//! Takes the sum over all positions. Leaves the mean, and a factor that cancels the exporter's. Last,
+//! takes a mean that ends the network, of a pointwise convolution that nobody else reads; leaves the
+//! convolution with its mean.
 
-use super::super::ir::{Net, Op};
+use super::super::ir::{Net, Node, Op};
+use crate::kernels::Activation;
 
 pub(super) fn fold(net: &mut Net) -> bool {
     for i in 0..net.nodes.len() {
-        let Op::Affine { mul, add } = &net.nodes[i].op else { continue };
-        let Some(pool) = net.nodes[i].inputs[0].checked_sub(1) else { continue };
-        if !matches!(net.nodes[pool].op, Op::PoolSum) {
+        if !matches!(net.nodes[i].op, Op::SumPositions) {
             continue;
         }
-        let value = net.nodes[pool].inputs[0];
-        let [height, width, _] = net.shape(value);
-        let mean = 1.0 / (height * width) as f64;
-        let is_mean = mul.iter().all(|m| (m / mean - 1.0).abs() < 1e-5);
-        if !is_mean || add.iter().any(|a| *a != 0.0) {
-            continue;
-        }
-        let Some(node) = net.only_read_here(value) else { continue };
-        let Some(conv) = net.conv_mut(node) else { continue };
-        conv.pooled = true;
-        net.replace(i + 1, pool + 1);
-        net.replace(pool + 1, value);
+        let [height, width, channels] = net.shape(net.nodes[i].inputs[0]);
+        let node = Node { op: Op::Mean, ..net.take(i + 1) };
+        let mean = net.insert(i, node);
+        let mul = vec![(height * width) as f64; channels];
+        net.nodes[i + 1].op = Op::Affine { mul, add: vec![0.0; channels] };
+        net.nodes[i + 1].inputs = vec![mean];
         return true;
     }
     false
+}
+
+/// The mean at the end.
+pub(super) fn fold_last(net: &mut Net) {
+    let Some(Op::Mean) = net.op(net.output) else { return };
+    let output = net.output;
+    let value = net.nodes[output - 1].inputs[0];
+    let Some(conv) = net.conv_read_once(value) else { return };
+    let pointwise = conv.kernel == 1 && conv.stride == 1 && conv.depthwise.is_none();
+    let plain = conv.activation == Activation::Linear && conv.norm.is_none();
+    if pointwise && plain && !conv.residual {
+        conv.pooled = true;
+        net.replace(output, value);
+    }
 }

@@ -1,6 +1,8 @@
 //! The importer's own small graph. It starts as what the ONNX file says, operator by operator, and
 //! the passes in [`rewrite`](super::rewrite) turn it into layers that carry all the rest.
 
+mod net;
+
 use crate::kernels::Activation;
 
 /// Number of a value: 0 is the picture, `i + 1` what node `i` gives.
@@ -32,29 +34,89 @@ pub(super) enum Op {
     /// Dense convolution, linear layer (a kernel of one) or depthwise convolution.
     Conv(Conv),
     /// Layer normalization over the channels, on its own: `gain * (x - mean) / deviation + shift`.
-    Norm { epsilon: f32, gain: Vec<f32>, shift: Vec<f32> },
+    Norm {
+        epsilon: f32,
+        gain: Vec<f32>,
+        shift: Vec<f32>,
+    },
     /// Multi-head attention. Inputs: queries, keys, values; often one value, a fused linear layer's.
     Attention(Attention),
     /// Rows put in front of a value's positions, and something added to all.
     Tokens(Tokens),
     /// Positions `start..start + count` of a value.
-    Rows { start: usize, count: usize },
+    Rows {
+        start: usize,
+        count: usize,
+    },
     /// Numbers that do not depend on the picture (the query of an attention pooling). No inputs.
     Constant(Vec<f32>),
     /// Mean over all positions.
     Mean,
     /// Inputs: a value, and a gate with one position. Their product channel by channel, then
     /// activation and bounds.
-    Scale { activation: Activation, lo: f32, hi: f32 },
+    Scale {
+        activation: Activation,
+        lo: f32,
+        hi: f32,
+    },
 
     /// `x * mul + add`, one of each for every channel.
-    Affine { mul: Vec<f64>, add: Vec<f64> },
+    Affine {
+        mul: Vec<f64>,
+        add: Vec<f64>,
+    },
     /// `min(max(x, lo), hi)`
-    Clip { lo: f64, hi: f64 },
-    /// Sum of two values of one shape.
-    Add,
+    Clip {
+        lo: f64,
+        hi: f64,
+    },
+    /// An activation on its own.
+    Activate(Activation),
+    Unary(Unary),
+    /// Of two values; one may have one position or one channel, which then counts for all.
+    Binary(Binary),
+    /// Sum over the channels of each position.
+    SumChannels,
     /// Sum over all positions.
-    PoolSum,
+    SumPositions,
+    /// Channels `start..start + count` of a value.
+    Channels {
+        start: usize,
+        count: usize,
+    },
+    /// The positions of two values, one after the other.
+    Join,
+    /// The first half of an attention, of queries and keys: `[heads, queries, keys]`.
+    Scores(Attention),
+    /// Softmax over the channels.
+    Softmax,
+    /// The second half of an attention: values weighted by a softmax.
+    Mix {
+        heads: usize,
+        v_at: usize,
+        width: usize,
+    },
+}
+
+/// Functions of one number.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Unary {
+    Square,
+    Cube,
+    Sqrt,
+    Rsqrt,
+    Recip,
+    Erf,
+    Tanh,
+}
+
+/// Functions of two numbers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Binary {
+    Add,
+    Sub,
+    Mul,
+    Div,
 }
 
 /// A convolution, and what the passes have folded into it, in the order in which it is computed.
@@ -134,6 +196,14 @@ impl Conv {
         self.weights.len() / self.bias.len().max(1)
     }
 
+    /// Whether windows reach beyond the image.
+    pub(super) fn is_padded(&self, input: [usize; 3], output: [usize; 3]) -> bool {
+        let beyond = |out: usize, pad: usize, len: usize| {
+            pad > 0 || (out - 1) * self.stride + self.kernel > len
+        };
+        beyond(output[0], self.pad_top, input[0]) || beyond(output[1], self.pad_left, input[1])
+    }
+
     /// Whether nothing follows the sum so far, except perhaps a residual.
     pub(super) fn is_linear(&self) -> bool {
         let bounded = self.lo != f32::NEG_INFINITY || self.hi != f32::INFINITY;
@@ -142,6 +212,15 @@ impl Conv {
 }
 
 impl Op {
+    /// Whether a finished network may hold it.
+    pub(super) fn is_layer(&self) -> bool {
+        match self {
+            Self::Conv(_) | Self::Norm { .. } | Self::Attention(_) | Self::Tokens(_) => true,
+            Self::Rows { .. } | Self::Constant(_) | Self::Mean | Self::Scale { .. } => true,
+            _ => false,
+        }
+    }
+
     /// The name that people know.
     pub(super) fn name(&self) -> &'static str {
         match self {
@@ -155,49 +234,31 @@ impl Op {
             Self::Scale { .. } => "Mul by a gate",
             Self::Affine { .. } => "Mul and Add by constants",
             Self::Clip { .. } => "Clip",
-            Self::Add => "Add",
-            Self::PoolSum => "ReduceSum or average pool",
+            Self::Activate(_) => "activation",
+            Self::Unary(unary) => unary.name(),
+            Self::Binary(Binary::Add) => "Add",
+            Self::Binary(Binary::Sub) => "Sub",
+            Self::Binary(Binary::Mul) => "Mul",
+            Self::Binary(Binary::Div) => "Div",
+            Self::SumChannels => "ReduceSum or ReduceMean over channels",
+            Self::SumPositions => "ReduceSum over positions",
+            Self::Channels { .. } => "Slice of channels",
+            Self::Join => "Concat",
+            Self::Scores(_) => "MatMul of queries and keys",
+            Self::Softmax => "Softmax",
+            Self::Mix { .. } => "MatMul of probabilities and values",
         }
     }
 }
 
-impl Net {
-    /// Height, width, channels of a value.
-    pub(super) fn shape(&self, value: Value) -> [usize; 3] {
-        match value.checked_sub(1) {
-            None => [self.size, self.size, 3],
-            Some(node) => self.nodes[node].shape,
+impl Unary {
+    fn name(self) -> &'static str {
+        match self {
+            Self::Square | Self::Cube => "Pow",
+            Self::Sqrt => "Sqrt",
+            Self::Rsqrt | Self::Recip => "Reciprocal",
+            Self::Erf => "Erf",
+            Self::Tanh => "Tanh",
         }
-    }
-
-    /// The convolution that gives `value`, if `value` has no other reader than the caller.
-    pub(super) fn only_read_here(&self, value: Value) -> Option<usize> {
-        let node = value.checked_sub(1)?;
-        let readers = self.nodes.iter().flat_map(|n| &n.inputs).filter(|v| **v == value).count();
-        let conv = matches!(self.nodes[node].op, Op::Conv(_));
-        (conv && readers == 1 && self.output != value).then_some(node)
-    }
-
-    /// The convolution at `node`.
-    pub(super) fn conv_mut(&mut self, node: usize) -> Option<&mut Conv> {
-        match &mut self.nodes[node].op {
-            Op::Conv(conv) => Some(conv),
-            _ => None,
-        }
-    }
-
-    /// Lets everybody who read `old` read `new`, and removes the node that gave `old`.
-    pub(super) fn replace(&mut self, old: Value, new: Value) {
-        let renumber = |value: &mut Value| {
-            if *value == old {
-                *value = new;
-            }
-            if *value > old {
-                *value -= 1;
-            }
-        };
-        self.nodes.remove(old - 1);
-        self.nodes.iter_mut().flat_map(|node| &mut node.inputs).for_each(renumber);
-        renumber(&mut self.output);
     }
 }
