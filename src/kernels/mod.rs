@@ -174,6 +174,7 @@ pub struct Kernels {
     matvec_f16: unsafe fn(&[u16], &[f32], &mut [f32]),
     affinity: unsafe fn(&[i8], &Query, KeyUnits, &mut [f32; LANES], &mut [f32; LANES]),
     scratch: fn(usize) -> usize,
+    peak: unsafe fn(usize) -> usize,
 }
 
 /// Rows that a thread takes at least: a multiple of every instruction set's tile.
@@ -195,6 +196,13 @@ impl Kernels {
     /// Bytes of scratch that each thread of the [`Pool`] needs for products over `k` inputs.
     pub fn scratch(&self, k: usize) -> usize {
         (self.scratch)(k)
+    }
+
+    /// Runs `steps` steps of the multiply-add that products are made of, on registers alone, and
+    /// returns how many products that were: the rate that nothing can exceed on one thread.
+    pub fn peak(&self, steps: usize) -> usize {
+        // SAFETY: `self` exists, so the processor has the instruction set.
+        unsafe { (self.peak)(steps) }
     }
 
     /// Integer matrix product: `sum[r][n] = sum over k of (a[r][k] - zero[r]) * w[n][k]`, exact in

@@ -165,3 +165,32 @@ unsafe fn tile_vnni<const R: usize>(
         }
     }
 }
+
+/// Chains of the peaks' loops.
+const CHAINS: usize = 12;
+
+#[target_feature(enable = "avx2,fma,f16c")]
+pub(super) fn peak(steps: usize) -> usize {
+    let mut acc = [_mm256_setzero_si256(); CHAINS];
+    let [a, b] = core::hint::black_box([_mm256_set1_epi16(3), _mm256_set1_epi16(5)]);
+    for _ in 0..steps {
+        for acc in &mut acc {
+            *acc = _mm256_add_epi32(*acc, _mm256_madd_epi16(a, core::hint::black_box(b)));
+        }
+    }
+    core::hint::black_box(acc);
+    steps * CHAINS * 2 * HALF
+}
+
+#[target_feature(enable = "avx2,fma,f16c,avxvnni")]
+pub(super) fn peak_vnni(steps: usize) -> usize {
+    let mut acc = [_mm256_setzero_si256(); CHAINS];
+    let [a, b] = core::hint::black_box([_mm256_set1_epi8(3), _mm256_set1_epi8(5)]);
+    for _ in 0..steps {
+        for acc in &mut acc {
+            *acc = _mm256_dpbusd_avx_epi32(*acc, a, b);
+        }
+    }
+    core::hint::black_box(acc);
+    steps * CHAINS * 4 * HALF
+}

@@ -16,7 +16,7 @@ use super::{Isa, Kernels, LANES, scalar, vector};
 use affinity::{affinity, affinity_vnni};
 use depthwise::depthwise;
 use float::{dot_f32, matvec_f16};
-use gemm::{gemm, gemm_vnni};
+use gemm::{gemm, gemm_vnni, peak, peak_vnni};
 use lanes::F32x16;
 
 static KERNELS: Kernels = Kernels {
@@ -32,12 +32,13 @@ static KERNELS: Kernels = Kernels {
     dot_f32,
     matvec_f16,
     affinity,
+    peak,
     ..scalar::KERNELS
 };
 
 vector::stamp!("avx2,fma,f16c", F32x16);
 
-static KERNELS_VNNI: Kernels = Kernels { gemm: gemm_vnni, affinity: affinity_vnni, ..KERNELS };
+static KERNELS_VNNI: Kernels = Kernels { gemm: gemm_vnni, affinity: affinity_vnni, peak: peak_vnni, ..KERNELS };
 
 pub(super) fn detect() -> Option<&'static Kernels> {
     detect_without_vnni()

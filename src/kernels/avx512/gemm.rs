@@ -93,3 +93,19 @@ unsafe fn tile<const R: usize, const P: usize>(g: &Gemm, r: usize, p: usize, sum
         }
     }
 }
+
+/// Chains of the peak's loop.
+const CHAINS: usize = TILE_ROWS * TILE_PANELS;
+
+#[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512vnni,fma")]
+pub(super) fn peak(steps: usize) -> usize {
+    let mut acc = [_mm512_setzero_si512(); CHAINS];
+    let [a, b] = core::hint::black_box([_mm512_set1_epi8(3), _mm512_set1_epi8(5)]);
+    for _ in 0..steps {
+        for acc in &mut acc {
+            *acc = _mm512_dpbusd_epi32(*acc, a, b);
+        }
+    }
+    core::hint::black_box(acc);
+    steps * CHAINS * 4 * LANES
+}

@@ -13,7 +13,7 @@ use super::{Isa, Kernels, LANES, scalar, vector};
 use affinity::affinity;
 use depthwise::depthwise;
 use float::{dot_f32, matvec_f16};
-use gemm::gemm;
+use gemm::{gemm, peak};
 use lanes::F32x16;
 
 static KERNELS: Kernels = Kernels {
@@ -29,6 +29,7 @@ static KERNELS: Kernels = Kernels {
     dot_f32,
     matvec_f16,
     affinity,
+    peak,
     ..scalar::KERNELS
 };
 
