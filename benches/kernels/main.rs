@@ -137,8 +137,8 @@ fn dense(family: &Family) {
     for &Product { times, rows: count, k, n } in family.products {
         let (codes, packed) = (bytes(count * k), weights(kernels::packed_len(k, n) * times));
         let padded = n.next_multiple_of(LANES);
-        let (sums, scale, bias) = (vec![5; padded], vec![1e-3; padded], vec![10.0; padded]);
-        let (row_scale, row_zero) = (vec![1.0; count], vec![128; count]);
+        let (sums, scale, bias) = (vec![5; padded], vec![1e-4; padded], vec![10.0; padded]);
+        let (row_scale, row_zero) = (vec![0.1; count], vec![128; count]);
         let mut candidates = Candidates::new();
         for kernels in sets() {
             let pool = Pool::new(1, kernels.scratch(k)).expect("no thread is started");

@@ -45,6 +45,7 @@ enum Kernel {
     /// Plain code, for comparison
     Scalar,
     Avx2,
+    Avxvnni,
     Avx512,
     Neon,
     Dotprod,
@@ -95,6 +96,7 @@ impl Shared {
             Kernel::Auto => return Ok(kernels::best()),
             Kernel::Scalar => Isa::Scalar,
             Kernel::Avx2 => Isa::Avx2,
+            Kernel::Avxvnni => Isa::AvxVnni,
             Kernel::Avx512 => Isa::Avx512,
             Kernel::Neon => Isa::Neon,
             Kernel::Dotprod => Isa::Dotprod,

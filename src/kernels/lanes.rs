@@ -25,7 +25,20 @@ pub(super) trait Lanes: Copy {
     /// # Safety
     /// [`LANES`] codes can be written.
     unsafe fn store_codes(self, at: *mut u8);
-    /// `sum + factor * column`, wrapping, as floats.
+    /// [`store_codes`](Self::store_codes) for four rows, the first one to `at` and each `stride` codes
+    /// on.
+    ///
+    /// # Safety
+    /// [`LANES`] codes can be written to each place.
+    #[inline(always)]
+    unsafe fn store_codes_of_four(rows: [Self; 4], at: *mut u8, stride: usize) {
+        for (i, row) in rows.into_iter().enumerate() {
+            // SAFETY: the caller's promise.
+            unsafe { row.store_codes(at.add(i * stride)) };
+        }
+    }
+
+    /// `sum + factor * column`, wrapping, as floats; a factor of 0 reads no columns.
     ///
     /// # Safety
     /// [`LANES`] values can be read on both sides.

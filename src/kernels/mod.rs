@@ -16,8 +16,12 @@ mod attention;
 mod avx2;
 #[cfg(all(feature = "std", target_arch = "x86_64"))]
 mod avx512;
+#[cfg(all(feature = "std", target_arch = "x86_64"))]
+mod depthwise;
 #[cfg(all(feature = "std", target_arch = "aarch64"))]
 mod dotprod;
+#[cfg(all(feature = "std", any(target_arch = "x86_64", target_arch = "aarch64")))]
+mod end;
 #[cfg(all(feature = "std", target_arch = "aarch64"))]
 mod i8mm;
 #[cfg(all(feature = "std", any(target_arch = "x86_64", target_arch = "aarch64")))]
@@ -31,6 +35,8 @@ mod scalar;
 mod strip;
 #[cfg(test)]
 mod tests;
+#[cfg(all(feature = "std", any(target_arch = "x86_64", target_arch = "aarch64")))]
+mod tiles;
 #[cfg(all(feature = "std", any(target_arch = "x86_64", target_arch = "aarch64")))]
 mod vector;
 
@@ -58,8 +64,10 @@ pub const FORCE: &str = "TIPCAM_KERNEL";
 pub enum Isa {
     /// Plain Rust, the specification.
     Scalar,
-    /// x86-64 with AVX2, FMA and F16C; uses AVX-VNNI where the processor has it.
+    /// x86-64 with AVX2, FMA and F16C.
     Avx2,
+    /// The same with AVX-VNNI.
+    AvxVnni,
     /// x86-64 with AVX-512 F, BW, VL and VNNI.
     Avx512,
     /// 64-bit ARM without dot products, such as Cortex-A53 and A72.
@@ -72,14 +80,22 @@ pub enum Isa {
 
 impl Isa {
     /// Every instruction set, the better ones of a processor family later.
-    pub const ALL: [Isa; 6] =
-        [Isa::Scalar, Isa::Avx2, Isa::Avx512, Isa::Neon, Isa::Dotprod, Isa::I8mm];
+    pub const ALL: [Isa; 7] = [
+        Isa::Scalar,
+        Isa::Avx2,
+        Isa::AvxVnni,
+        Isa::Avx512,
+        Isa::Neon,
+        Isa::Dotprod,
+        Isa::I8mm,
+    ];
 
     /// The name that [`Isa::parse`] takes.
     pub const fn name(self) -> &'static str {
         match self {
             Isa::Scalar => "scalar",
             Isa::Avx2 => "avx2",
+            Isa::AvxVnni => "avxvnni",
             Isa::Avx512 => "avx512",
             Isa::Neon => "neon",
             Isa::Dotprod => "dotprod",
@@ -98,6 +114,8 @@ impl Isa {
             Isa::Scalar => Some(&scalar::KERNELS),
             #[cfg(all(feature = "std", target_arch = "x86_64"))]
             Isa::Avx2 => avx2::detect(),
+            #[cfg(all(feature = "std", target_arch = "x86_64"))]
+            Isa::AvxVnni => avx2::detect_vnni(),
             #[cfg(all(feature = "std", target_arch = "x86_64"))]
             Isa::Avx512 => avx512::detect(),
             #[cfg(all(feature = "std", target_arch = "aarch64"))]
@@ -134,9 +152,20 @@ pub fn available() -> impl Iterator<Item = &'static Kernels> {
 struct Gemm<'a> {
     a: Rows<'a>,
     w: PackedMatrix<'a>,
+    end: End<'a>,
+}
+
+/// What becomes of sums: `n` channels of rows (or pixels).
+struct End<'a> {
     q: Requant<'a>,
+    /// See [`Rows`]; or nothing.
+    row_scale: &'a [f32],
+    row_zero: &'a [u8],
+    /// See [`PackedMatrix::sums`].
+    column_sums: &'a [i32],
     added: Added<'a>,
     sink: Sink,
+    n: usize,
     /// Values from one row of the output to the next.
     stride_out: usize,
 }
@@ -163,7 +192,7 @@ pub struct Kernels {
     isa: Isa,
     // Unsafe to call on a processor without the instruction set, or with sizes that do not fit.
     gemm: unsafe fn(&Gemm, Range<usize>, Range<usize>, &mut [u8]),
-    depthwise: unsafe fn(&Depthwise, &[&[u8]], &mut [u8]),
+    depthwise: unsafe fn(&Depthwise, &[u8], usize, &mut [u8]),
     quantize: unsafe fn(&Quantize, &[f32], &mut [u8]) -> (f32, u8),
     normalize: unsafe fn(f32, &[f32], &[f32], &[f32], &mut [f32]),
     softmax: unsafe fn(&[f32], &mut [u8]) -> f32,
@@ -281,7 +310,7 @@ impl Kernels {
     /// A depthwise convolution: `image` is `[height_in][width_in][channels]`, the output
     /// `[height_out][width_out]` pixels, `stride_out` values apart.
     pub fn depthwise(&self, pool: &Pool, d: &Depthwise, image: &[u8], out: &mut [u8]) {
-        let row_in = d.check(image, out);
+        d.check(image, out);
         let d = Depthwise { requant: d.requant.for_codes(), ..*d };
         if d.width_out * d.height_out == 0 || d.channels == 0 {
             return;
@@ -290,18 +319,8 @@ impl Kernels {
         let row_out = d.width_out * d.stride_out;
         let end = (d.width_out * d.height_out - 1) * d.stride_out + d.channels;
         pool.split(&mut out[..end], row_out, |first, out, _| {
-            for (i, out) in out.chunks_mut(row_out).enumerate() {
-                let mut rows: [&[u8]; MAX_SIDE] = Default::default();
-                for (tap, row) in rows.iter_mut().enumerate().take(d.kernel) {
-                    let y = ((first + i) * d.stride + tap).checked_sub(d.pad_top);
-                    if let Some(y) = y.filter(|y| *y < d.height_in) {
-                        *row = &image[y * row_in..(y + 1) * row_in];
-                    }
-                }
-                // SAFETY: `self` exists, so the processor has the instruction set; the sizes were
-                // checked.
-                unsafe { (self.depthwise)(&d, &rows[..d.kernel], out) }
-            }
+            // SAFETY: `self` exists, so the processor has the instruction set; the sizes were checked.
+            unsafe { (self.depthwise)(&d, image, first, out) }
         });
     }
 
@@ -504,23 +523,60 @@ impl<'a> Gemm<'a> {
         assert!(w.data.len() >= packed_len(w.k, w.n), "gemm: weights");
         assert!(w.sums.len() >= w.n.next_multiple_of(LANES), "gemm: sums");
         q.check(w.n);
-        Gemm { a, w, q, added, sink, stride_out }
+        let (row_scale, row_zero, column_sums, n) = (a.scale, a.zero, w.sums, w.n);
+        let end = End { q, row_scale, row_zero, column_sums, added, sink, n, stride_out };
+        Gemm { a, w, end }
     }
 
     /// The last `k % 4` inputs of row `r`, filled with zeros.
     #[cfg(all(feature = "std", target_arch = "x86_64"))]
     #[inline(always)]
     fn last_four(&self, r: usize) -> i32 {
-        let mut four = [0; 4];
+        let row = &self.a.codes[..r * self.a.stride + self.w.k];
         let rest = self.w.k % 4;
-        four[..rest].copy_from_slice(&self.a.codes[r * self.a.stride + self.w.k - rest..][..rest]);
-        i32::from_le_bytes(four)
+        match row.last_chunk() {
+            // What stands before them is shifted out.
+            Some(four) => (u32::from_le_bytes(*four) >> (8 * (4 - rest))) as i32,
+            None => {
+                let mut four = [0; 4];
+                four[..rest].copy_from_slice(&row[row.len() - rest..]);
+                i32::from_le_bytes(four)
+            }
+        }
     }
 }
 
-impl Depthwise<'_> {
-    /// Checks all sizes and returns the values of an input row.
-    fn check(&self, image: &[u8], out: &[u8]) -> usize {
+impl<'a> Depthwise<'a> {
+    /// The input rows under output row `y`, from the kernel's first row on; empty where they lie
+    /// outside of the image.
+    fn rows<'i>(&self, image: &'i [u8], y: usize) -> [&'i [u8]; MAX_SIDE] {
+        let row_in = self.width_in * self.channels;
+        let mut rows: [&[u8]; MAX_SIDE] = Default::default();
+        for (tap, row) in rows.iter_mut().enumerate().take(self.kernel) {
+            let y = (y * self.stride + tap).checked_sub(self.pad_top);
+            if let Some(y) = y.filter(|y| *y < self.height_in) {
+                *row = &image[y * row_in..(y + 1) * row_in];
+            }
+        }
+        rows
+    }
+
+    /// What becomes of the sums of an output row.
+    #[cfg(all(feature = "std", any(target_arch = "x86_64", target_arch = "aarch64")))]
+    fn end(&self, out: &mut [u8]) -> End<'a> {
+        End {
+            q: self.requant,
+            row_scale: &[],
+            row_zero: &[],
+            column_sums: &[],
+            added: Added::Nothing,
+            sink: Sink::Codes(Shared(out.as_mut_ptr())),
+            n: self.channels,
+            stride_out: self.stride_out,
+        }
+    }
+
+    fn check(&self, image: &[u8], out: &[u8]) {
         let d = self;
         assert!((1..=MAX_SIDE).contains(&d.kernel), "depthwise: kernel");
         assert!(d.stride > 0 && d.stride_out >= d.channels, "depthwise: stride");
@@ -537,7 +593,6 @@ impl Depthwise<'_> {
         assert!(fits(d.weights.len(), pairs, 2 * padded, 2 * padded), "depthwise: weights");
         assert!(d.pad.len() >= d.channels, "depthwise: pad");
         d.requant.check(d.channels);
-        row_in
     }
 }
 

@@ -67,7 +67,7 @@ fn peak(steps: usize) -> usize {
 
 /// The rows in their order, so that means add up in it.
 fn gemm(g: &Gemm, rows: Range<usize>, panels: Range<usize>, _: &mut [u8]) {
-    let (w, q) = (&g.w, &g.q);
+    let (w, end) = (&g.w, &g.end);
     for r in rows {
         let a = &g.a.codes[r * g.a.stride..][..w.k];
         let zero = g.a.zero.get(r).map_or(0, |zero| i32::from(*zero));
@@ -80,18 +80,18 @@ fn gemm(g: &Gemm, rows: Range<usize>, panels: Range<usize>, _: &mut [u8]) {
                 sum = sum.wrapping_add(i32::from(code) * i32::from(weight));
             }
             let sum = sum.wrapping_sub(zero.wrapping_mul(w.sums[n]));
-            let at = r * g.stride_out + n;
-            let y = activated(q, n, sum as f32, row_scale);
-            let y = match g.added {
+            let at = r * end.stride_out + n;
+            let y = activated(&end.q, n, sum as f32, row_scale);
+            let y = match end.added {
                 Added::Nothing => y,
                 Added::Codes(codes, scale) => math::mul_add(f32::from(codes[at]), scale, y),
                 Added::Real(values) => y + values[at],
             };
-            let y = clamped(q, y);
+            let y = clamped(&end.q, y);
             // SAFETY: `at` and `n` lie inside of the output, see `Gemm::checked`; nobody else writes
             // these rows and panels.
             unsafe {
-                match &g.sink {
+                match &end.sink {
                     Sink::Codes(out) => out.at(at).write(math::round_even(y) as u8),
                     Sink::Real(out) => out.at(at).write(y),
                     Sink::Sums(out) => *out.at(n) += y,
@@ -101,7 +101,13 @@ fn gemm(g: &Gemm, rows: Range<usize>, panels: Range<usize>, _: &mut [u8]) {
     }
 }
 
-fn depthwise(d: &Depthwise, rows: &[&[u8]], out: &mut [u8]) {
+fn depthwise(d: &Depthwise, image: &[u8], first: usize, out: &mut [u8]) {
+    for (y, out) in out.chunks_mut(d.width_out * d.stride_out).enumerate() {
+        depthwise_row(d, &d.rows(image, first + y)[..d.kernel], out);
+    }
+}
+
+fn depthwise_row(d: &Depthwise, rows: &[&[u8]], out: &mut [u8]) {
     let padded = d.channels.next_multiple_of(LANES);
     for x in 0..d.width_out {
         for c in 0..d.channels {

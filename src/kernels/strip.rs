@@ -1,115 +1,76 @@
-//! How the vector kernels walk over a row of a depthwise convolution.
+//! How depthwise convolutions walk over a row.
 //!
-//! Outputs are made in strips. A strip first widens its input columns (with the padding filled in)
-//! into a small buffer, each pixel once for all the kernel positions that it lies under; the sums
-//! then run over the buffer and know nothing of image borders.
+//! Outputs are made in strips. For each column and kernel row under a strip it is looked up once where
+//! the pixel lies (or the padding); the sums then know nothing of image borders.
 
-use core::ops::Range;
+use super::{Depthwise, LANES, MAX_SIDE};
 
-use super::{Depthwise, MAX_SIDE};
+/// Outputs of a strip at most.
+pub(super) const OUTPUTS: usize = 32;
+/// Columns under them at most.
+const COLUMNS: usize = 2 * (OUTPUTS - 1) + MAX_SIDE;
 
-/// Columns of a strip's buffer.
-pub(super) const COLUMNS: usize = 40;
-
-/// A run of outputs and the columns under them.
+/// A run of outputs and the pixels under them.
 pub(super) struct Strip {
     /// First output.
     pub(super) output: usize,
     /// Outputs.
     pub(super) outputs: usize,
-    /// First column, counted from the left padding's start.
-    first: usize,
-    /// Columns, at most [`COLUMNS`].
-    columns: usize,
+    /// Columns from one output to the next.
+    pub(super) stride: usize,
+    /// The first channel of each column's pixels, in the order of the kernel's rows.
+    pub(super) columns: [[*const u8; MAX_SIDE]; COLUMNS],
+    /// Pixels with fewer channels than [`LANES`], copied to where so many can be read.
+    few: [[[u8; LANES]; MAX_SIDE]; COLUMNS],
 }
 
-/// The strips of an output row, left to right.
-pub(super) struct Strips<'a> {
-    d: &'a Depthwise<'a>,
-    next: usize,
-    most: usize,
-}
-
-impl<'a> Strips<'a> {
-    pub(super) fn new(d: &'a Depthwise) -> Self {
-        const { assert!(MAX_SIDE <= COLUMNS) };
-        Strips { d, next: 0, most: (COLUMNS - d.kernel) / d.stride + 1 }
-    }
-}
-
-impl Iterator for Strips<'_> {
-    type Item = Strip;
-
-    #[inline]
-    fn next(&mut self) -> Option<Strip> {
-        let output = self.next;
-        let outputs = (self.d.width_out - output).min(self.most);
-        self.next += outputs;
-        (outputs > 0).then(|| Strip {
-            output,
-            outputs,
-            first: output * self.d.stride,
-            columns: (outputs - 1) * self.d.stride + self.d.kernel,
-        })
-    }
-}
-
-/// The input rows under a kernel of side `MAX` or less, from one channel on.
-pub(super) struct Rows<'a, const MAX: usize> {
-    d: &'a Depthwise<'a>,
-    padding: Run<MAX>,
-    pixels: Run<MAX>,
-}
-
-/// For each row, where a column's pixel lies and how far off the next column's is: nothing in a row
-/// outside of the image, which is padding all along.
-#[derive(Clone, Copy)]
-pub(super) struct Run<const MAX: usize> {
-    pub(super) at: [*const u8; MAX],
-    step: [usize; MAX],
-}
-
-impl<const MAX: usize> Run<MAX> {
-    /// Goes on by `columns`.
-    #[inline(always)]
-    pub(super) fn advance(&mut self, columns: usize) {
-        for (at, step) in self.at.iter_mut().zip(self.step) {
-            *at = at.wrapping_add(columns * step);
+impl Strip {
+    pub(super) fn new(d: &Depthwise) -> Self {
+        Strip {
+            output: 0,
+            outputs: 0,
+            stride: d.stride,
+            columns: [[d.pad.as_ptr(); MAX_SIDE]; COLUMNS],
+            few: [[[0; LANES]; MAX_SIDE]; COLUMNS],
         }
     }
-}
 
-impl<'a, const MAX: usize> Rows<'a, MAX> {
-    /// # Safety
-    /// Sizes are as [`super::Kernels::depthwise`] checks them, and channel `c` exists.
-    #[inline]
-    pub(super) unsafe fn new(d: &'a Depthwise, rows: &'a [&'a [u8]], c: usize) -> Self {
-        // SAFETY: channel c of the padding and of a row's first pixel.
-        unsafe {
-            let padding = Run { at: [d.pad.as_ptr().add(c); MAX], step: [0; MAX] };
-            let mut pixels = padding;
-            for (i, row) in rows.iter().enumerate() {
-                if !row.is_empty() {
-                    pixels.at[i] = row.as_ptr().add(c);
-                    pixels.step[i] = d.channels;
-                }
+    /// Goes on to the next strip of an output row; false after the last. `rows` are the input rows under
+    /// it, empty where they lie outside of the image.
+    pub(super) fn next(&mut self, d: &Depthwise, rows: &[&[u8]]) -> bool {
+        self.output += self.outputs;
+        let most = ((COLUMNS - d.kernel) / d.stride + 1).min(OUTPUTS);
+        self.outputs = (d.width_out - self.output).min(most);
+        if self.outputs == 0 {
+            self.output = 0;
+            return false;
+        }
+        let first = self.output * d.stride;
+        let count = (self.outputs - 1) * d.stride + d.kernel;
+        for (tap, row) in rows.iter().enumerate() {
+            let mut pixel = row.as_ptr().wrapping_add(
+                first.wrapping_sub(d.pad_left).wrapping_mul(d.channels)
+            );
+            for (i, column) in self.columns.iter_mut().enumerate().take(count) {
+                let inside = (first + i).wrapping_sub(d.pad_left) < d.width_in && !row.is_empty();
+                column[tap] = if inside { pixel } else { d.pad.as_ptr() };
+                pixel = pixel.wrapping_add(d.channels);
             }
-            Rows { d, padding, pixels }
         }
+        if d.channels < LANES {
+            self.copy(d.channels, d.kernel, count);
+        }
+        true
     }
 
-    /// The strip's columns: left padding, pixels, right padding.
-    #[inline]
-    pub(super) fn runs(&self, strip: &Strip) -> [(Range<usize>, Run<MAX>); 3] {
-        let end = strip.first + strip.columns;
-        let left = self.d.pad_left.clamp(strip.first, end);
-        let right = (self.d.pad_left + self.d.width_in).clamp(left, end);
-        let mut pixels = self.pixels;
-        pixels.advance(left.saturating_sub(self.d.pad_left));
-        [
-            (0..left - strip.first, self.padding),
-            (left - strip.first..right - strip.first, pixels),
-            (right - strip.first..strip.columns, self.padding),
-        ]
+    /// Gives the first `count` columns places where [`LANES`] channels can be read.
+    fn copy(&mut self, channels: usize, kernel: usize, count: usize) {
+        for (column, few) in self.columns.iter_mut().zip(&mut self.few).take(count) {
+            for (pixel, few) in column.iter_mut().zip(few).take(kernel) {
+                // SAFETY: a pixel has all channels, which are fewer than LANES here.
+                unsafe { core::ptr::copy_nonoverlapping(*pixel, few.as_mut_ptr(), channels) };
+                *pixel = few.as_ptr();
+            }
+        }
     }
 }

@@ -62,11 +62,7 @@ impl Fill {
 
 /// Every table that the processor can run, the specification left out.
 fn vector_tables() -> impl Iterator<Item = &'static Kernels> {
-    #[cfg(all(feature = "std", target_arch = "x86_64"))]
-    let also = avx2::detect_without_vnni();
-    #[cfg(not(all(feature = "std", target_arch = "x86_64")))]
-    let also = None;
-    available().filter(|k| k.isa() != Isa::Scalar).chain(also)
+    available().filter(|k| k.isa() != Isa::Scalar)
 }
 
 fn bits(values: &[f32]) -> Vec<u32> {

@@ -1,8 +1,9 @@
 //! The float parts of the vector kernels, written once over [`Lanes`] and compiled for every
 //! instruction set (see [`stamp`]). `scalar` is what they must equal.
 
+use super::end::{Curve, Units};
 use super::lanes::Lanes;
-use super::{Activation, Added, Gemm, LANES, Quantize, Requant, Sink, Values, scalar};
+use super::{LANES, Quantize, Requant, Values, scalar};
 
 /// Makes an instruction set's functions of the generic ones.
 macro_rules! stamp {
@@ -38,7 +39,10 @@ macro_rules! stamp {
             row: &[u8],
             out: &mut [u8],
         ) {
-            $crate::kernels::vector::scale_codes::<$lanes>(q, row, out)
+            $crate::kernels::end::with_curve!(
+                q.activation,
+                |curve| $crate::kernels::vector::scale_codes::<$lanes, _>(q, row, out, curve)
+            )
         }
 
         #[target_feature(enable = $features)]
@@ -62,113 +66,6 @@ macro_rules! stamp {
     };
 }
 pub(super) use stamp;
-
-/// What [`Requant`] says, for one panel of channels.
-#[derive(Clone, Copy)]
-pub(super) struct Finish<V> {
-    scale: V,
-    bias: V,
-    activation: Activation,
-    steps: Option<[V; 2]>,
-    lo: V,
-    hi: V,
-}
-
-impl<V: Lanes> Finish<V> {
-    /// # Safety
-    /// `q` has [`LANES`] channels from `n`.
-    #[inline(always)]
-    pub(super) unsafe fn load(q: &Requant, n: usize) -> Self {
-        // SAFETY: the caller's promise.
-        let load = |values: &[f32]| unsafe { V::load(values.as_ptr().add(n)) };
-        Self {
-            scale: load(q.scale),
-            bias: load(q.bias),
-            activation: q.activation,
-            steps: q.steps.map(|steps| steps.map(load)),
-            lo: V::splat(q.lo),
-            hi: V::splat(q.hi),
-        }
-    }
-
-    /// Up to the activation and the steps after it.
-    #[inline(always)]
-    pub(super) fn activated(&self, sums: V, row_scale: Option<f32>) -> V {
-        let scale = match row_scale {
-            Some(row) => V::splat(row).mul(self.scale),
-            None => self.scale,
-        };
-        let y = sums.mul_add(scale, self.bias);
-        let y = match self.activation {
-            Activation::Linear => y,
-            Activation::Gated(c) => y.gated(c),
-            Activation::HardSwish => y.hard_swish(),
-            Activation::Sigmoid => y.sigmoid(),
-        };
-        match self.steps {
-            None => y,
-            Some([step, zero]) => y.mul_add(step, zero),
-        }
-    }
-
-    #[inline(always)]
-    pub(super) fn clamped(&self, y: V) -> V {
-        y.max(self.lo).min(self.hi)
-    }
-}
-
-/// Activations of the sums of the rows from `r` on and panel `p`. `taken` was taken off every code
-/// before the product.
-///
-/// # Safety
-/// The rows and the panel lie inside of `g`; nobody else writes this part of its output.
-#[inline(always)]
-pub(super) unsafe fn finish<V: Lanes>(
-    g: &Gemm,
-    r: usize,
-    p: usize,
-    sums: &[[i32; LANES]],
-    taken: i32,
-) {
-    let n = p * LANES;
-    let count = (g.w.n - n).min(LANES);
-    // SAFETY: `count` channels of rows that exist are read and written; what is per channel is padded
-    // to whole panels.
-    unsafe {
-        let units = Finish::<V>::load(&g.q, n);
-        let columns = g.w.sums.as_ptr().add(n);
-        let mut total = V::splat(0.0);
-        if let Sink::Sums(out) = &g.sink {
-            total = V::load_part(out.at(n), count, 0.0);
-        }
-        for (i, sums) in sums.iter().enumerate() {
-            let row = r + i;
-            let at = row * g.stride_out + n;
-            let zero = g.a.zero.get(row).map_or(0, |zero| i32::from(*zero));
-            let sums = V::load_sums(sums.as_ptr(), columns, taken - zero);
-            let mut y = units.activated(sums, g.a.scale.get(row).copied());
-            match g.added {
-                Added::Nothing => (),
-                Added::Codes(codes, scale) => {
-                    let codes = V::load_codes_part(codes.as_ptr().add(at), count);
-                    y = codes.mul_add(V::splat(scale), y);
-                }
-                Added::Real(values) => {
-                    y = y.add(V::load_part(values.as_ptr().add(at), count, 0.0));
-                }
-            }
-            let y = units.clamped(y);
-            match &g.sink {
-                Sink::Codes(out) => y.store_codes_part(out.at(at), count),
-                Sink::Real(out) => y.store_part(out.at(at), count),
-                Sink::Sums(_) => total = total.add(y),
-            }
-        }
-        if let Sink::Sums(out) = &g.sink {
-            total.store_part(out.at(n), count);
-        }
-    }
-}
 
 // No closures below: a closure is a function of its own, without the instruction set of the one that
 // it is written in, and what is not inlined then is slow. Every function here is.
@@ -298,15 +195,15 @@ pub(super) fn softmax<V: Lanes>(row: &[f32], codes: &mut [u8]) -> f32 {
 }
 
 #[inline(always)]
-pub(super) fn scale_codes<V: Lanes>(q: &Requant, row: &[u8], out: &mut [u8]) {
+pub(super) fn scale_codes<V: Lanes, C: Curve>(q: &Requant, row: &[u8], out: &mut [u8], curve: C) {
     for at in (0..row.len()).step_by(LANES) {
         let count = run(row.len(), at);
         // SAFETY: `count` codes from `at` are inside of both rows; channels are padded to whole
         // panels.
         unsafe {
-            let units = Finish::<V>::load(q, at);
+            let units = Units::<V, C>::load(q, at, curve);
             let x = V::load_codes_part(row.as_ptr().add(at), count);
-            let y = units.clamped(units.activated(x, None));
+            let [y] = units.clamped(units.activated([x], None));
             y.store_codes_part(out.as_mut_ptr().add(at), count);
         }
     }

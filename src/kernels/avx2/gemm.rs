@@ -3,57 +3,55 @@
 use core::arch::x86_64::*;
 use core::ops::Range;
 
-use super::lanes::F32x16;
-use super::{HALF, load_panel};
-use crate::kernels::vector::finish;
+use super::{HALF, finish, load_panel};
+use crate::kernels::tiles::{Parts, blocks, last_fours};
 use crate::kernels::{Gemm, LANES};
 
 /// Rows of the largest tile, which is one panel wide: 12 registers of sums either way.
-const TILE_ROWS: usize = 3;
-const TILE_ROWS_VNNI: usize = 6;
+const ROWS: usize = 3;
+const ROWS_VNNI: usize = 6;
+
+/// A tile's sums.
+#[repr(align(32))]
+struct Sums([[i32; LANES]; ROWS_VNNI]);
+
+/// The sums of the rows from `r` on and panel `p`.
+type Tile = unsafe fn(g: &Gemm, r: usize, p: usize, sums: &mut Sums);
 
 #[target_feature(enable = "avx2,fma,f16c")]
 pub(super) fn gemm(g: &Gemm, rows: Range<usize>, panels: Range<usize>, _: &mut [u8]) {
-    let (mut r, end) = (rows.start, rows.end);
-    while r < end {
-        let rows = if end - r < TILE_ROWS { 1 } else { TILE_ROWS };
-        for p in panels.clone() {
-            let mut sums = [[0; LANES]; TILE_ROWS];
-            // SAFETY: rows r..r + rows and panel p exist, see `Gemm::checked`.
-            unsafe {
-                match rows {
-                    TILE_ROWS => tile::<TILE_ROWS>(g, r, p, &mut sums),
-                    _ => tile::<1>(g, r, p, &mut sums),
-                }
-                finish::<F32x16>(g, r, p, &sums[..rows], 0);
-            }
-        }
-        r += rows;
-    }
+    by_tiles(g, rows, panels, &[tile::<1>, tile::<2>, tile::<ROWS>]);
 }
 
 #[target_feature(enable = "avx2,fma,f16c,avxvnni")]
 pub(super) fn gemm_vnni(g: &Gemm, rows: Range<usize>, panels: Range<usize>, _: &mut [u8]) {
-    let (mut r, end) = (rows.start, rows.end);
-    while r < end {
-        let rows = match end - r {
-            TILE_ROWS_VNNI.. => TILE_ROWS_VNNI,
-            4.. => 4,
-            _ => 1,
-        };
+    let tiles: [Tile; ROWS_VNNI] = [
+        tile_vnni::<1>,
+        tile_vnni::<2>,
+        tile_vnni::<3>,
+        tile_vnni::<4>,
+        tile_vnni::<5>,
+        tile_vnni::<ROWS_VNNI>,
+    ];
+    by_tiles(g, rows, panels, &tiles);
+}
+
+/// Runs the tiles, of which there is one for each number of rows from 1 on.
+#[target_feature(enable = "avx2,fma,f16c")]
+fn by_tiles(g: &Gemm, rows: Range<usize>, panels: Range<usize>, tiles: &[Tile]) {
+    let mut sums = Sums([[0; LANES]; ROWS_VNNI]);
+    for block in blocks(g, rows) {
+        let parts = Parts::new(block, tiles.len());
         for p in panels.clone() {
-            let mut sums = [[0; LANES]; TILE_ROWS_VNNI];
-            // SAFETY: rows r..r + rows and panel p exist, see `Gemm::checked`.
-            unsafe {
-                match rows {
-                    TILE_ROWS_VNNI => tile_vnni::<TILE_ROWS_VNNI>(g, r, p, &mut sums),
-                    4 => tile_vnni::<4>(g, r, p, &mut sums),
-                    _ => tile_vnni::<1>(g, r, p, &mut sums),
+            for part in parts.clone() {
+                // SAFETY: the rows and the panel exist, see `Gemm::checked`; the caller has what the
+                // tiles want of the processor.
+                unsafe {
+                    tiles[part.len() - 1](g, part.start, p, &mut sums);
+                    finish(&g.end, part.start, p * LANES, &sums.0[..part.len()], 0);
                 }
-                finish::<F32x16>(g, r, p, &sums[..rows], 0);
             }
         }
-        r += rows;
     }
 }
 
@@ -61,9 +59,9 @@ pub(super) fn gemm_vnni(g: &Gemm, rows: Range<usize>, panels: Range<usize>, _: &
 ///
 /// # Safety
 /// The rows and the panel lie inside of `g`.
-#[inline]
 #[target_feature(enable = "avx2,fma,f16c")]
-unsafe fn tile<const R: usize>(g: &Gemm, r: usize, p: usize, sums: &mut [[i32; LANES]; TILE_ROWS]) {
+unsafe fn tile<const R: usize>(g: &Gemm, r: usize, p: usize, sums: &mut Sums) {
+    let last = last_fours::<R>(g, r);
     // Register j of a row holds channels 4j..4j + 4, two sums each.
     let mut acc = [[_mm256_setzero_si256(); 4]; R];
     // SAFETY: k / 4 groups of 4 inputs lie inside of each row, and one 64-byte group of weights for
@@ -82,12 +80,12 @@ unsafe fn tile<const R: usize>(g: &Gemm, r: usize, p: usize, sums: &mut [[i32; L
         }
         if !g.w.k.is_multiple_of(4) {
             let mut fours = [_mm256_setzero_si256(); R];
-            for (i, four) in fours.iter_mut().enumerate() {
-                *four = widen_four(g.last_four(r + i));
+            for (four, last) in fours.iter_mut().zip(last) {
+                *four = widen_four(last);
             }
             multiply_add(&mut acc, fours, weights);
         }
-        for (acc, sums) in acc.iter().zip(sums) {
+        for (acc, sums) in acc.iter().zip(&mut sums.0) {
             for half in 0..2 {
                 let both = _mm256_hadd_epi32(acc[2 * half], acc[2 * half + 1]);
                 let both = _mm256_permute4x64_epi64::<0b11_01_10_00>(both);
@@ -128,14 +126,9 @@ unsafe fn multiply_add<const R: usize>(
 ///
 /// # Safety
 /// The rows and the panel lie inside of `g`.
-#[inline]
 #[target_feature(enable = "avx2,fma,f16c,avxvnni")]
-unsafe fn tile_vnni<const R: usize>(
-    g: &Gemm,
-    r: usize,
-    p: usize,
-    sums: &mut [[i32; LANES]; TILE_ROWS_VNNI],
-) {
+unsafe fn tile_vnni<const R: usize>(g: &Gemm, r: usize, p: usize, sums: &mut Sums) {
+    let last = last_fours::<R>(g, r);
     let mut acc = [[_mm256_setzero_si256(); 2]; R];
     // SAFETY: as in `tile`.
     unsafe {
@@ -153,13 +146,13 @@ unsafe fn tile_vnni<const R: usize>(
         }
         if !g.w.k.is_multiple_of(4) {
             let w = load_panel(weights);
-            for (i, acc) in acc.iter_mut().enumerate() {
-                let four = _mm256_set1_epi32(g.last_four(r + i));
+            for (acc, four) in acc.iter_mut().zip(last) {
+                let four = _mm256_set1_epi32(four);
                 acc[0] = _mm256_dpbusd_avx_epi32(acc[0], four, w[0]);
                 acc[1] = _mm256_dpbusd_avx_epi32(acc[1], four, w[1]);
             }
         }
-        for (acc, sums) in acc.iter().zip(sums) {
+        for (acc, sums) in acc.iter().zip(&mut sums.0) {
             _mm256_storeu_si256(sums.as_mut_ptr().cast(), acc[0]);
             _mm256_storeu_si256(sums.as_mut_ptr().add(HALF).cast(), acc[1]);
         }

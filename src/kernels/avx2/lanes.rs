@@ -61,6 +61,27 @@ impl Lanes for F32x16 {
     }
 
     #[inline(always)]
+    unsafe fn store_codes_of_four(rows: [Self; 4], at: *mut u8, stride: usize) {
+        // SAFETY: the caller's promise.
+        unsafe {
+            let mut words = [_mm256_setzero_si256(); 4];
+            for (words, row) in words.iter_mut().zip(rows) {
+                let (low, high) = (_mm256_cvtps_epi32(row.0[0]), _mm256_cvtps_epi32(row.0[1]));
+                *words = _mm256_packs_epi32(low, high);
+            }
+            for (i, pair) in words.as_chunks::<2>().0.iter().enumerate() {
+                // Halves: lanes 0..4, 8..12 of both rows, then 4..8, 12..16.
+                let codes = _mm256_packus_epi16(pair[0], pair[1]);
+                let order = _mm256_setr_epi32(0, 4, 1, 5, 2, 6, 3, 7);
+                let codes = _mm256_permutevar8x32_epi32(codes, order);
+                let at = at.add(2 * i * stride);
+                _mm_storeu_si128(at.cast(), _mm256_castsi256_si128(codes));
+                _mm_storeu_si128(at.add(stride).cast(), _mm256_extracti128_si256::<1>(codes));
+            }
+        }
+    }
+
+    #[inline(always)]
     unsafe fn load_sums(sums: *const i32, columns: *const i32, factor: i32) -> Self {
         // SAFETY: the caller's promise.
         unsafe {

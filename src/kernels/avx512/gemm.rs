@@ -3,69 +3,112 @@
 use core::arch::x86_64::*;
 use core::ops::Range;
 
-use super::lanes::F32x16;
-use crate::kernels::vector::finish;
+use super::finish;
+use crate::kernels::tiles::{Parts, blocks, last_fours};
 use crate::kernels::{Gemm, LANES};
 
-/// Rows and panels of the largest tile: 24 sums, 2 weights and 1 input fill the 32 registers best.
-const TILE_ROWS: usize = 12;
-const TILE_PANELS: usize = 2;
+/// Rows of the largest tile of two panels: 24 sums, 2 weights and 1 input fill the 32 registers best.
+const ROWS: usize = 12;
+/// Rows of the largest tile of four panels.
+const FEW_ROWS: usize = 6;
+const PANELS: usize = 4;
 
 /// A tile's sums, each row of a panel in a cache line.
 #[repr(align(64))]
-struct Sums([[[i32; LANES]; TILE_ROWS]; TILE_PANELS]);
+struct Sums([[[i32; LANES]; ROWS]; PANELS]);
+
+/// The sums of the rows from `r` and the panels from `p`; what panel `ahead` has is fetched.
+type Tile = unsafe fn(g: &Gemm, r: usize, p: usize, ahead: usize, sums: &mut Sums);
+
+/// Tiles by their rows, from 1 on.
+static ONE_PANEL: [Tile; ROWS] = [
+    tile::<1, 1>,
+    tile::<2, 1>,
+    tile::<3, 1>,
+    tile::<4, 1>,
+    tile::<5, 1>,
+    tile::<6, 1>,
+    tile::<7, 1>,
+    tile::<8, 1>,
+    tile::<9, 1>,
+    tile::<10, 1>,
+    tile::<11, 1>,
+    tile::<12, 1>,
+];
+static TWO_PANELS: [Tile; ROWS] = [
+    tile::<1, 2>,
+    tile::<2, 2>,
+    tile::<3, 2>,
+    tile::<4, 2>,
+    tile::<5, 2>,
+    tile::<6, 2>,
+    tile::<7, 2>,
+    tile::<8, 2>,
+    tile::<9, 2>,
+    tile::<10, 2>,
+    tile::<11, 2>,
+    tile::<12, 2>,
+];
+static FOUR_PANELS: [Tile; FEW_ROWS] =
+    [tile::<1, 4>, tile::<2, 4>, tile::<3, 4>, tile::<4, 4>, tile::<5, 4>, tile::<6, 4>];
 
 #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512vnni,fma")]
 pub(super) fn gemm(g: &Gemm, rows: Range<usize>, panels: Range<usize>, _: &mut [u8]) {
-    let mut sums = Sums([[[0; LANES]; TILE_ROWS]; TILE_PANELS]);
-    let mut r = rows.start;
-    while r < rows.end {
-        r += match rows.end - r {
-            TILE_ROWS.. => row_block::<TILE_ROWS>(g, r, panels.clone(), &mut sums),
-            4.. => row_block::<4>(g, r, panels.clone(), &mut sums),
-            _ => row_block::<1>(g, r, panels.clone(), &mut sums),
-        };
-    }
-}
-
-/// `R` rows against the panels; returns `R`.
-#[inline]
-#[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512vnni,fma")]
-fn row_block<const R: usize>(g: &Gemm, r: usize, panels: Range<usize>, sums: &mut Sums) -> usize {
-    for p in panels.clone().step_by(TILE_PANELS) {
-        // SAFETY: rows r..r + R and the panels from p exist, see `Gemm::checked`.
-        unsafe {
-            if p + 1 < panels.end {
-                tile::<R, 2>(g, r, p, sums);
-                finish::<F32x16>(g, r, p + 1, &sums.0[1][..R], 0);
-            } else {
-                tile::<R, 1>(g, r, p, sums);
+    let mut sums = Sums([[[0; LANES]; ROWS]; PANELS]);
+    for block in blocks(g, rows) {
+        let few = block.len() <= FEW_ROWS;
+        let parts = Parts::new(block, ROWS);
+        let mut p = panels.start;
+        while p < panels.end {
+            let (width, tiles): (_, &[Tile]) = match panels.end - p {
+                4.. if few => (4, &FOUR_PANELS),
+                2.. => (2, &TWO_PANELS),
+                _ => (1, &ONE_PANEL),
+            };
+            for (i, part) in parts.clone().enumerate() {
+                // The first tiles fetch the panels that come next.
+                let next = p + width + i;
+                let ahead = if i < width && next < panels.end { next } else { p };
+                // SAFETY: the rows and panels exist, see `Gemm::checked`.
+                unsafe {
+                    tiles[part.len() - 1](g, part.start, p, ahead, &mut sums);
+                    for (i, sums) in sums.0.iter().enumerate().take(width) {
+                        finish(&g.end, part.start, (p + i) * LANES, &sums[..part.len()], 0);
+                    }
+                }
             }
-            finish::<F32x16>(g, r, p, &sums.0[0][..R], 0);
+            p += width;
         }
     }
-    R
 }
 
-/// The integer sums of rows `r..r + R` and panels `p..p + P`.
+/// [`Tile`] of `R` rows and `P` panels.
 ///
 /// # Safety
 /// The rows and panels lie inside of `g`.
-#[inline]
 #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512vnni,fma")]
-unsafe fn tile<const R: usize, const P: usize>(g: &Gemm, r: usize, p: usize, sums: &mut Sums) {
+unsafe fn tile<const R: usize, const P: usize>(
+    g: &Gemm,
+    r: usize,
+    p: usize,
+    ahead: usize,
+    sums: &mut Sums,
+) {
+    let last = last_fours::<R>(g, r);
     let mut acc = [[_mm512_setzero_si512(); P]; R];
     let mut w = [_mm512_setzero_si512(); P];
     let panel = g.w.panel_len();
     // SAFETY: k / 4 groups of 4 inputs lie inside of each row, and one 64-byte group of weights for
-    // each (and for a last incomplete one) inside of each panel.
+    // each (and for a last incomplete one) inside of each panel; fetching ahead touches nothing.
     unsafe {
         let mut a = g.a.codes.as_ptr().add(r * g.a.stride);
         let mut weights = g.w.data.as_ptr().add(p * panel);
+        let mut ahead = g.w.data.as_ptr().add(ahead * panel);
         for _ in 0..g.w.k / 4 {
             for (p, w) in w.iter_mut().enumerate() {
                 *w = _mm512_loadu_si512(weights.add(p * panel).cast());
             }
+            _mm_prefetch::<_MM_HINT_T0>(ahead);
             for (r, acc) in acc.iter_mut().enumerate() {
                 let four = _mm512_set1_epi32(a.add(r * g.a.stride).cast::<i32>().read_unaligned());
                 for (acc, w) in acc.iter_mut().zip(w) {
@@ -74,13 +117,14 @@ unsafe fn tile<const R: usize, const P: usize>(g: &Gemm, r: usize, p: usize, sum
             }
             a = a.add(4);
             weights = weights.add(4 * LANES);
+            ahead = ahead.wrapping_add(4 * LANES);
         }
         if !g.w.k.is_multiple_of(4) {
             for (p, w) in w.iter_mut().enumerate() {
                 *w = _mm512_loadu_si512(weights.add(p * panel).cast());
             }
-            for (i, acc) in acc.iter_mut().enumerate() {
-                let four = _mm512_set1_epi32(g.last_four(r + i));
+            for (acc, four) in acc.iter_mut().zip(last) {
+                let four = _mm512_set1_epi32(four);
                 for (acc, w) in acc.iter_mut().zip(w) {
                     *acc = _mm512_dpbusd_epi32(*acc, four, w);
                 }
@@ -95,7 +139,7 @@ unsafe fn tile<const R: usize, const P: usize>(g: &Gemm, r: usize, p: usize, sum
 }
 
 /// Chains of the peak's loop.
-const CHAINS: usize = TILE_ROWS * TILE_PANELS;
+const CHAINS: usize = 24;
 
 #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512vnni,fma")]
 pub(super) fn peak(steps: usize) -> usize {

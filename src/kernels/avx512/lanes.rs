@@ -50,6 +50,24 @@ impl Lanes for F32x16 {
     }
 
     #[inline(always)]
+    unsafe fn store_codes_of_four(rows: [Self; 4], at: *mut u8, stride: usize) {
+        // SAFETY: the caller's promise.
+        unsafe {
+            let [a, b, c, d] = rows;
+            let low = _mm512_packs_epi32(_mm512_cvtps_epi32(a.0), _mm512_cvtps_epi32(b.0));
+            let high = _mm512_packs_epi32(_mm512_cvtps_epi32(c.0), _mm512_cvtps_epi32(d.0));
+            // In each quarter four codes of each row: 32-bit groups 0, 4, 8, 12 are the first row.
+            let codes = _mm512_packus_epi16(low, high);
+            let order = _mm512_setr_epi32(0, 4, 8, 12, 1, 5, 9, 13, 2, 6, 10, 14, 3, 7, 11, 15);
+            let codes = _mm512_permutexvar_epi32(order, codes);
+            _mm_storeu_si128(at.cast(), _mm512_castsi512_si128(codes));
+            _mm_storeu_si128(at.add(stride).cast(), _mm512_extracti32x4_epi32::<1>(codes));
+            _mm_storeu_si128(at.add(2 * stride).cast(), _mm512_extracti32x4_epi32::<2>(codes));
+            _mm_storeu_si128(at.add(3 * stride).cast(), _mm512_extracti32x4_epi32::<3>(codes));
+        }
+    }
+
+    #[inline(always)]
     unsafe fn load_sums(sums: *const i32, columns: *const i32, factor: i32) -> Self {
         // SAFETY: the caller's promise.
         unsafe {
