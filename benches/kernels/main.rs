@@ -249,9 +249,9 @@ fn affinity() {
             let size = (count * dim) as f64;
             line(
                 &format!("{count} x {dim}"),
-                seconds.iter().map(|s| {
-                    format!("{:.1} {:>3.0} %", size / s / 1e9, seconds[0] / s * 100.0)
-                }),
+                seconds
+                    .iter()
+                    .map(|s| format!("{:.1} {:>3.0} %", size / s / 1e9, seconds[0] / s * 100.0)),
             );
         }
     }

@@ -28,10 +28,9 @@ macro_rules! stamp {
                 return unsafe { finish_plain(end, r, n, sums) };
             }
             // SAFETY: the caller's promise.
-            $crate::kernels::end::with_curve!(
-                end.q.activation,
-                |curve| unsafe { finish_with(end, r, n, sums, taken, curve) }
-            )
+            $crate::kernels::end::with_curve!(end.q.activation, |curve| unsafe {
+                finish_with(end, r, n, sums, taken, curve)
+            })
         }
 
         /// [`finish`] where nothing but rounding is asked for.
@@ -221,13 +220,15 @@ pub(super) unsafe fn finish_plain<V: Lanes>(end: &End, r: usize, n: usize, sums:
         for group in groups {
             let mut y = [V::splat(0.0); PLAIN_ROWS];
             for (y, sums) in y.iter_mut().zip(group) {
-                *y = V::load_sums(sums.as_ptr(), core::ptr::null(), 0).mul_add(units.scale, units.bias);
+                *y = V::load_sums(sums.as_ptr(), core::ptr::null(), 0)
+                    .mul_add(units.scale, units.bias);
             }
             V::store_codes_of_four(units.clamped(y), at, end.stride_out);
             at = at.wrapping_add(PLAIN_ROWS * end.stride_out);
         }
         for sums in rest {
-            let y = V::load_sums(sums.as_ptr(), core::ptr::null(), 0).mul_add(units.scale, units.bias);
+            let y =
+                V::load_sums(sums.as_ptr(), core::ptr::null(), 0).mul_add(units.scale, units.bias);
             let [y] = units.clamped([y]);
             y.store_codes(at);
             at = at.wrapping_add(end.stride_out);
@@ -299,7 +300,11 @@ impl<V: Lanes, C: Curve> Panel<'_, V, C> {
                 if !end.row_zero.is_empty() {
                     factor -= i32::from(*end.row_zero.as_ptr().add(r + i));
                 }
-                *y = V::load_sums(sums[i].as_ptr(), end.column_sums.as_ptr().wrapping_add(n), factor);
+                *y = V::load_sums(
+                    sums[i].as_ptr(),
+                    end.column_sums.as_ptr().wrapping_add(n),
+                    factor,
+                );
             }
             let mut row_scale = None;
             if !end.row_scale.is_empty() {

@@ -35,7 +35,7 @@ mod scalar;
 mod strip;
 #[cfg(test)]
 mod tests;
-#[cfg(all(feature = "std", any(target_arch = "x86_64", target_arch = "aarch64")))]
+#[cfg(all(feature = "std", target_arch = "x86_64"))]
 mod tiles;
 #[cfg(all(feature = "std", any(target_arch = "x86_64", target_arch = "aarch64")))]
 mod vector;
@@ -80,15 +80,8 @@ pub enum Isa {
 
 impl Isa {
     /// Every instruction set, the better ones of a processor family later.
-    pub const ALL: [Isa; 7] = [
-        Isa::Scalar,
-        Isa::Avx2,
-        Isa::AvxVnni,
-        Isa::Avx512,
-        Isa::Neon,
-        Isa::Dotprod,
-        Isa::I8mm,
-    ];
+    pub const ALL: [Isa; 7] =
+        [Isa::Scalar, Isa::Avx2, Isa::AvxVnni, Isa::Avx512, Isa::Neon, Isa::Dotprod, Isa::I8mm];
 
     /// The name that [`Isa::parse`] takes.
     pub const fn name(self) -> &'static str {

@@ -48,9 +48,8 @@ impl Strip {
         let first = self.output * d.stride;
         let count = (self.outputs - 1) * d.stride + d.kernel;
         for (tap, row) in rows.iter().enumerate() {
-            let mut pixel = row.as_ptr().wrapping_add(
-                first.wrapping_sub(d.pad_left).wrapping_mul(d.channels)
-            );
+            let mut pixel =
+                row.as_ptr().wrapping_add(first.wrapping_sub(d.pad_left).wrapping_mul(d.channels));
             for (i, column) in self.columns.iter_mut().enumerate().take(count) {
                 let inside = (first + i).wrapping_sub(d.pad_left) < d.width_in && !row.is_empty();
                 column[tap] = if inside { pixel } else { d.pad.as_ptr() };

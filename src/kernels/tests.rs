@@ -219,7 +219,7 @@ impl Product {
 fn products_have_the_bits_of_the_specification() {
     let mut random = Random(1);
     // The least scratch that a product may ask for.
-    let scratch = vector_tables().map(|kernels| kernels.scratch(2100)).max().unwrap_or(0);
+    let scratch = vector_tables().map(|kernels| kernels.scratch(20_000)).max().unwrap_or(0);
     let pools = [1, 3].map(|threads| Pool::new(threads, scratch).unwrap());
     let mut cases: Vec<(usize, usize, usize, Fill)> = Vec::new();
     for fill in FILLS {
@@ -234,6 +234,14 @@ fn products_have_the_bits_of_the_specification() {
         }
         cases.push((3, 2100, 18, fill));
     }
+    // As many rows as networks have; more than a block; so many inputs that a block has few rows.
+    cases.extend([
+        (50, 64, 130, Fill::Random),
+        (197, 20, 70, Fill::Random),
+        (49, 132, 66, Fill::Random),
+        (5000, 20, 160, Fill::Random),
+        (41, 20_000, 20, Fill::Random),
+    ]);
     for _ in 0..60 {
         let mut size = |most| 1 + random.next() as usize % most;
         cases.push((size(30), size(130), size(70), Fill::Random));

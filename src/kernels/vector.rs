@@ -39,10 +39,9 @@ macro_rules! stamp {
             row: &[u8],
             out: &mut [u8],
         ) {
-            $crate::kernels::end::with_curve!(
-                q.activation,
-                |curve| $crate::kernels::vector::scale_codes::<$lanes, _>(q, row, out, curve)
-            )
+            $crate::kernels::end::with_curve!(q.activation, |curve| {
+                $crate::kernels::vector::scale_codes::<$lanes, _>(q, row, out, curve)
+            })
         }
 
         #[target_feature(enable = $features)]

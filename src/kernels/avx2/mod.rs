@@ -74,4 +74,3 @@ unsafe fn load_panel(weights: *const i8) -> [__m256i; 2] {
         [_mm256_loadu_si256(weights.cast()), _mm256_loadu_si256(weights.add(4 * HALF).cast())]
     }
 }
-

@@ -2,9 +2,7 @@
 
 use core::arch::aarch64::*;
 
-use super::{F32x16, QUARTERS};
-use crate::kernels::lanes::Lanes;
-use crate::kernels::vector::Finish;
+use super::{QUARTER, QUARTERS, finish};
 use crate::kernels::{Depthwise, LANES, MAX_SIDE};
 
 /// Outputs that share what is loaded: their sums fill 16 registers.
@@ -16,7 +14,14 @@ const COLUMNS: usize = 2 * (OUTPUTS - 1) + MAX_SIDE;
 type Pixels = [[*const u8; COLUMNS]; MAX_SIDE];
 
 #[target_feature(enable = "neon")]
-pub(super) fn depthwise(d: &Depthwise, rows: &[&[u8]], out: &mut [u8]) {
+pub(super) fn depthwise(d: &Depthwise, image: &[u8], first: usize, out: &mut [u8]) {
+    for (y, out) in out.chunks_mut(d.width_out * d.stride_out).enumerate() {
+        row(d, &d.rows(image, first + y)[..d.kernel], out);
+    }
+}
+
+#[target_feature(enable = "neon")]
+fn row(d: &Depthwise, rows: &[&[u8]], out: &mut [u8]) {
     // SAFETY: sizes are as `Kernels::depthwise` checks them.
     unsafe {
         match (d.kernel, d.stride) {
@@ -112,7 +117,6 @@ unsafe fn channels<const SIDE: usize, const STRIDE: usize, const OUT: usize>(
     let side = if SIDE == 0 { d.kernel } else { SIDE };
     let padded = d.channels.next_multiple_of(LANES);
     let mut sums = [[vdupq_n_s32(0); QUARTERS]; OUT];
-    let count = (d.channels - c).min(LANES);
     // SAFETY: the caller's promise; weights and units are padded to whole panels.
     unsafe {
         for (y, pixels) in pixels.iter().enumerate().take(side) {
@@ -142,11 +146,12 @@ unsafe fn channels<const SIDE: usize, const STRIDE: usize, const OUT: usize>(
                 }
             }
         }
-        let units = Finish::<F32x16>::load(&d.requant, c);
-        for (i, sums) in sums.into_iter().enumerate() {
-            let y = units.activated(F32x16(sums.map(|sum| vcvtq_f32_s32(sum))), None);
-            let at = out.as_mut_ptr().add((x + i) * d.stride_out + c);
-            units.clamped(y).store_codes_part(at, count);
+        let mut stored = [[0; LANES]; OUT];
+        for (stored, sums) in stored.iter_mut().zip(sums) {
+            for (stored, sum) in stored.chunks_exact_mut(QUARTER).zip(sums) {
+                vst1q_s32(stored.as_mut_ptr(), sum);
+            }
         }
+        finish(&d.end(out), x, c, &stored, 0);
     }
 }

@@ -72,8 +72,11 @@ impl Lanes for F32x16 {
     unsafe fn load_sums(sums: *const i32, columns: *const i32, factor: i32) -> Self {
         // SAFETY: the caller's promise.
         let one = |j: usize| unsafe {
-            let sums = vld1q_s32(sums.add(j * QUARTER));
-            vcvtq_f32_s32(vmlaq_n_s32(sums, vld1q_s32(columns.add(j * QUARTER)), factor))
+            let mut sums = vld1q_s32(sums.add(j * QUARTER));
+            if factor != 0 {
+                sums = vmlaq_n_s32(sums, vld1q_s32(columns.add(j * QUARTER)), factor);
+            }
+            vcvtq_f32_s32(sums)
         };
         F32x16([one(0), one(1), one(2), one(3)])
     }

@@ -11,13 +11,13 @@ mod gemm;
 mod lanes;
 mod packed;
 
-use super::{Isa, Kernels, LANES, vector};
+use super::{Isa, Kernels, LANES, end, scalar, vector};
 use affinity::affinity;
 pub(super) use affinity::finish_affinity;
 use depthwise::depthwise;
 use float::{dot_f32, matvec_f16};
 use gemm::gemm;
-pub(super) use lanes::F32x16;
+use lanes::F32x16;
 pub(super) use packed::Tiles;
 
 pub(super) static KERNELS: Kernels = Kernels {
@@ -34,9 +34,11 @@ pub(super) static KERNELS: Kernels = Kernels {
     matvec_f16,
     affinity,
     scratch: packed::scratch,
+    ..scalar::KERNELS
 };
 
 vector::stamp!("neon", F32x16);
+end::stamp!("neon", F32x16, 2);
 
 pub(super) fn detect() -> Option<&'static Kernels> {
     std::arch::is_aarch64_feature_detected!("neon").then_some(&KERNELS)

@@ -4,8 +4,7 @@
 use core::arch::aarch64::*;
 use core::ops::Range;
 
-use super::F32x16;
-use crate::kernels::vector::finish;
+use super::finish;
 use crate::kernels::{Gemm, LANES};
 
 /// Rows of a block at most: a multiple of every tile, and enough that it costs little to put a panel
@@ -84,7 +83,7 @@ impl Tiles {
                         (self.sums)(rows, groups, packed, weights.as_ptr(), sums);
                     }
                     let sums = &sums[..block.len()];
-                    finish::<F32x16>(g, start, p, sums, i32::from(self.taken));
+                    finish(&g.end, start, p * LANES, sums, i32::from(self.taken));
                 }
             }
         }
