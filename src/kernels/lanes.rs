@@ -4,7 +4,7 @@
 //! The arithmetic is safe to call because a value of an implementing type is only ever made below a
 //! table of kernels, which can be had only on a processor with the instruction set.
 
-use super::LANES;
+use super::{LANES, scalar};
 use crate::math;
 
 pub(super) trait Lanes: Copy {
@@ -61,10 +61,52 @@ pub(super) trait Lanes: Copy {
     fn min(self, other: Self) -> Self;
     /// To whole numbers, half to even.
     fn round(self) -> Self;
-    /// 2 to the power of whole numbers in -126..=127.
-    fn power_of_two(self) -> Self;
-    /// `self` where `x >= limit`, else zero.
-    fn where_at_least(self, x: Self, limit: f32) -> Self;
+    /// Times 2 to the power of whole numbers `n`; neither side of it leaves the normal numbers.
+    fn times_power_of_two(self, n: Self) -> Self;
+
+    /// Clamps to `lo..=hi`, which lie in 0..=255, and rounds half to even.
+    ///
+    /// # Safety
+    /// [`LANES`] codes can be written.
+    #[inline(always)]
+    unsafe fn store_clamped(self, lo: Self, hi: Self, at: *mut u8) {
+        // SAFETY: the caller's promise.
+        unsafe { self.max(lo).min(hi).store_codes(at) }
+    }
+
+    /// Rounds values in -127..=127 half to even.
+    #[inline(always)]
+    fn to_signed(self) -> [i8; LANES] {
+        let mut codes = [0u8; LANES];
+        // SAFETY: LANES codes.
+        unsafe { self.round().add(Self::splat(128.0)).store_codes(codes.as_mut_ptr()) };
+        let mut signed = [0; LANES];
+        for (signed, code) in signed.iter_mut().zip(codes) {
+            *signed = (code ^ 0x80) as i8;
+        }
+        signed
+    }
+
+    /// The greatest lane, at least `least`.
+    #[inline(always)]
+    fn greatest(self, least: f32) -> f32 {
+        let mut greatest = least;
+        for lane in self.to_array() {
+            greatest = greatest.max(lane);
+        }
+        greatest
+    }
+
+    /// The tree at the end of every float sum.
+    #[inline(always)]
+    fn tree(self) -> f32 {
+        scalar::tree(self.to_array())
+    }
+
+    #[inline(always)]
+    fn neg(self) -> Self {
+        Self::splat(-0.0).sub(self)
+    }
 
     /// The lanes one by one.
     #[inline(always)]
@@ -135,28 +177,40 @@ pub(super) trait Lanes: Copy {
         }
     }
 
-    /// [`math::exp`].
+    /// [`math::exp`] of values up to 0, but e^-87 and not 0 below -87.
     #[inline(always)]
-    fn exp(self) -> Self {
+    fn exp_of_negative(self) -> Self {
+        self.max(Self::splat(math::EXP_MIN)).exp_inside()
+    }
+
+    /// [`math::exp`] of values in -87..=88.
+    #[inline(always)]
+    fn exp_inside(self) -> Self {
         let set = Self::splat;
-        let t = self.max(set(math::EXP_MIN)).min(set(math::EXP_MAX));
-        let n = t.mul(set(math::LOG2_E)).round();
-        let minus_n = set(0.0).sub(n);
-        let r = minus_n.mul_add(set(math::LN_2_HIGH), t);
-        let r = minus_n.mul_add(set(math::LN_2_LOW), r);
+        let n = self.mul(set(math::LOG2_E)).round();
+        let r = n.neg().mul_add(set(math::LN_2_HIGH), self);
+        let r = n.neg().mul_add(set(math::LN_2_LOW), r);
         let mut p = set(math::EXP_P[0]);
         for c in &math::EXP_P[1..] {
             p = p.mul_add(r, set(*c));
         }
         let y = p.mul_add(r.mul(r), r).add(set(1.0));
-        y.mul(n.power_of_two()).where_at_least(self, math::EXP_MIN)
+        y.times_power_of_two(n)
+    }
+
+    /// 1 / (1 + e^x): in [`math::sigmoid`] of `-x` it is the same whether a power below e^-87 counts as
+    /// that or as 0.
+    #[inline(always)]
+    fn sigmoid_of_minus(self) -> Self {
+        let (set, one) = (Self::splat, Self::splat(1.0));
+        let power = self.max(set(math::EXP_MIN)).min(set(math::EXP_MAX)).exp_inside();
+        one.div(one.add(power))
     }
 
     /// [`math::sigmoid`].
     #[inline(always)]
     fn sigmoid(self) -> Self {
-        let one = Self::splat(1.0);
-        one.div(one.add(Self::splat(-0.0).sub(self).exp()))
+        self.neg().sigmoid_of_minus()
     }
 
     /// [`math::gated`].
@@ -164,8 +218,8 @@ pub(super) trait Lanes: Copy {
     fn gated(self, [c0, c1, c2]: [f32; 3]) -> Self {
         let set = Self::splat;
         let t = self.mul(self).min(set(math::GATED_MAX));
-        let gate = t.mul_add(t.mul_add(set(c2), set(c1)), set(c0));
-        self.mul(self.mul(gate).sigmoid())
+        let minus_gate = t.mul_add(t.mul_add(set(-c2), set(-c1)), set(-c0));
+        self.mul(self.mul(minus_gate).sigmoid_of_minus())
     }
 
     /// [`math::hard_swish`].

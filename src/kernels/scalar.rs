@@ -192,7 +192,7 @@ fn moments(row: &[f32], epsilon: f32) -> [f32; 2] {
     [mean, over_deviation(tree(squares), row.len(), epsilon)]
 }
 
-fn quantize(q: &Quantize, row: &[f32], codes: &mut [u8]) -> (f32, u8) {
+pub(super) fn quantize(q: &Quantize, row: &[f32], codes: &mut [u8]) -> (f32, u8) {
     let moments = q.epsilon.map(|epsilon| moments(row, epsilon));
     let value = |i: usize| {
         let x = moments.map_or(row[i], |[mean, over]| (row[i] - mean) * over);
@@ -211,14 +211,14 @@ fn quantize(q: &Quantize, row: &[f32], codes: &mut [u8]) -> (f32, u8) {
     (steps.step, steps.zero as u8)
 }
 
-fn normalize(epsilon: f32, gain: &[f32], shift: &[f32], row: &[f32], out: &mut [f32]) {
+pub(super) fn normalize(epsilon: f32, gain: &[f32], shift: &[f32], row: &[f32], out: &mut [f32]) {
     let [mean, over] = moments(row, epsilon);
     for (i, out) in out.iter_mut().enumerate() {
         *out = math::mul_add((row[i] - mean) * over, gain[i], shift[i]);
     }
 }
 
-fn softmax(row: &[f32], codes: &mut [u8]) -> f32 {
+pub(super) fn softmax(row: &[f32], codes: &mut [u8]) -> f32 {
     let greatest = row.iter().copied().fold(f32::MIN, f32::max);
     codes.fill(0);
     for (code, x) in codes.iter_mut().zip(row) {
@@ -239,7 +239,7 @@ fn symmetric(x: f32, per_unit: f32) -> i8 {
     math::round_even((x * per_unit).max(-127.0).min(127.0)) as i8
 }
 
-fn pack_key(row: &[f32], packed: &mut [i8], lane: usize) -> (f32, i32) {
+pub(super) fn pack_key(row: &[f32], packed: &mut [i8], lane: usize) -> (f32, i32) {
     let widest = row.iter().fold(0.0f32, |widest, x| widest.max(x.abs()));
     let [per_unit, step] = symmetric_steps(widest);
     let mut sum = 0;
@@ -251,7 +251,12 @@ fn pack_key(row: &[f32], packed: &mut [i8], lane: usize) -> (f32, i32) {
     (step, sum)
 }
 
-fn pack_values(v: &Values, packed: &mut [i8], scale: &mut [f32; LANES], sums: &mut [i32; LANES]) {
+pub(super) fn pack_values(
+    v: &Values,
+    packed: &mut [i8],
+    scale: &mut [f32; LANES],
+    sums: &mut [i32; LANES],
+) {
     for lane in 0..LANES {
         let value = |row: usize| {
             let exists = row < v.rows && lane < v.columns;

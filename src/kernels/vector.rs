@@ -69,79 +69,120 @@ pub(super) use stamp;
 // No closures below: a closure is a function of its own, without the instruction set of the one that
 // it is written in, and what is not inlined then is slow. Every function here is.
 
+// Rows are taken in runs of LANES values. Where each value is treated alone, the last run covers a part
+// of the one before instead of ending early: what is done twice gives the same twice. Rows shorter than
+// a run are left to the specification.
+
 /// Values of the run from `at` on.
 #[inline(always)]
 fn run(len: usize, at: usize) -> usize {
     (len - at).min(LANES)
 }
 
-/// The values of `row` from `at` on, then `fill`.
+/// A run of values.
+///
+/// # Safety
+/// It is inside of the row.
 #[inline(always)]
-fn load<V: Lanes>(row: &[f32], at: usize, fill: f32) -> V {
-    // SAFETY: as many values as the row has from `at` on.
-    unsafe { V::load_part(row.as_ptr().add(at), row.len() - at, fill) }
+unsafe fn load<V: Lanes>(row: &[f32], at: usize) -> V {
+    // SAFETY: the caller's promise.
+    unsafe { V::load(row.as_ptr().add(at)) }
+}
+
+/// The values after the last whole run, then `fill`.
+#[inline(always)]
+fn load_rest<V: Lanes>(row: &[f32], fill: f32) -> V {
+    let whole = row.len() / LANES * LANES;
+    // SAFETY: as many values as the row has from there on.
+    unsafe { V::load_part(row.as_ptr().add(whole), row.len() - whole, fill) }
 }
 
 /// Mean and one over the deviation of a row.
 #[inline(always)]
 fn moments<V: Lanes>(row: &[f32], epsilon: f32) -> [f32; 2] {
     let (mut sum, mut squares) = (V::splat(0.0), V::splat(0.0));
-    for at in (0..row.len()).step_by(LANES) {
-        sum = sum.add(load(row, at, 0.0));
+    let (whole, rest) = row.as_chunks::<LANES>();
+    for run in whole {
+        // SAFETY: LANES values.
+        sum = sum.add(unsafe { V::load(run.as_ptr()) });
     }
-    let mean = scalar::tree(sum.to_array()) / row.len() as f32;
-    for at in (0..row.len()).step_by(LANES) {
-        let x = load::<V>(row, at, mean).sub(V::splat(mean));
+    if !rest.is_empty() {
+        sum = sum.add(load_rest(row, 0.0));
+    }
+    let mean = sum.tree() / row.len() as f32;
+    let middle = V::splat(mean);
+    for run in whole {
+        // SAFETY: LANES values.
+        let x = unsafe { V::load(run.as_ptr()) }.sub(middle);
         squares = x.mul_add(x, squares);
     }
-    [mean, scalar::over_deviation(scalar::tree(squares.to_array()), row.len(), epsilon)]
+    if !rest.is_empty() {
+        let x = load_rest::<V>(row, mean).sub(middle);
+        squares = x.mul_add(x, squares);
+    }
+    [mean, scalar::over_deviation(squares.tree(), row.len(), epsilon)]
 }
 
 /// A row before it becomes codes, see [`Quantize`].
 #[derive(Clone, Copy)]
-struct Source<'a> {
+struct Source<'a, V> {
     row: &'a [f32],
     factors: &'a [f32],
-    moments: Option<[f32; 2]>,
+    mean: V,
+    over: V,
 }
 
-impl Source<'_> {
+impl<V: Lanes> Source<'_, V> {
+    /// A run of values, which have a mean and factors or not.
+    ///
+    /// # Safety
+    /// It is inside of the row.
     #[inline(always)]
-    fn load<V: Lanes>(&self, at: usize) -> V {
-        let mut x = load::<V>(self.row, at, 0.0);
-        if let Some([mean, over]) = self.moments {
-            x = x.sub(V::splat(mean)).mul(V::splat(over));
+    unsafe fn load<const NORM: bool, const FACTORS: bool>(&self, at: usize) -> V {
+        // SAFETY: the caller's promise; there are as many factors as values.
+        unsafe {
+            let mut x = load::<V>(self.row, at);
+            if NORM {
+                x = x.sub(self.mean).mul(self.over);
+            }
+            if FACTORS {
+                x = x.mul(load(self.factors, at));
+            }
+            x
         }
-        if !self.factors.is_empty() {
-            x = x.mul(load(self.factors, at, 0.0));
-        }
-        x
     }
 }
 
 #[inline(always)]
 pub(super) fn quantize<V: Lanes>(q: &Quantize, row: &[f32], codes: &mut [u8]) -> (f32, u8) {
-    let moments = match q.epsilon {
-        Some(epsilon) => Some(moments::<V>(row, epsilon)),
-        None => None,
+    match (q.epsilon, q.factors.is_empty()) {
+        _ if row.len() < LANES => scalar::quantize(q, row, codes),
+        (None, true) => quantize_as::<V, false, false>(q, row, codes),
+        (None, false) => quantize_as::<V, false, true>(q, row, codes),
+        (Some(_), true) => quantize_as::<V, true, false>(q, row, codes),
+        (Some(_), false) => quantize_as::<V, true, true>(q, row, codes),
+    }
+}
+
+#[inline(always)]
+fn quantize_as<V: Lanes, const NORM: bool, const FACTORS: bool>(
+    q: &Quantize,
+    row: &[f32],
+    codes: &mut [u8],
+) -> (f32, u8) {
+    let [mean, over] = match q.epsilon {
+        Some(epsilon) if NORM => moments::<V>(row, epsilon),
+        _ => [0.0; 2],
     };
-    let source = Source { row, factors: q.factors, moments };
+    let source = Source { row, factors: q.factors, mean: V::splat(mean), over: V::splat(over) };
+    let last = row.len() - LANES;
     let (mut least, mut greatest) = (V::splat(0.0), V::splat(0.0));
-    let whole = row.len() / LANES * LANES;
-    for at in (0..whole).step_by(LANES) {
-        let x = source.load::<V>(at);
+    for at in (0..row.len()).step_by(LANES) {
+        // SAFETY: the run is inside of the row.
+        let x = unsafe { source.load::<NORM, FACTORS>(at.min(last)) };
         (least, greatest) = (x.min(least), x.max(greatest));
     }
-    let (mut least, mut greatest) = (least.to_array(), greatest.to_array());
-    if whole < row.len() {
-        // What fills the last run is not part of the row.
-        let rest = source.load::<V>(whole).to_array();
-        for (l, x) in rest.into_iter().enumerate().take(row.len() - whole) {
-            (least[l], greatest[l]) = (x.min(least[l]), x.max(greatest[l]));
-        }
-    }
-    let least = least.into_iter().fold(0.0, f32::min);
-    let greatest = greatest.into_iter().fold(0.0, f32::max);
+    let (least, greatest) = (-least.neg().greatest(0.0), greatest.greatest(0.0));
     let Some(steps) = scalar::row_steps(least, greatest) else {
         codes.fill(0);
         return (1.0, 0);
@@ -150,10 +191,12 @@ pub(super) fn quantize<V: Lanes>(q: &Quantize, row: &[f32], codes: &mut [u8]) ->
     rest.fill(0);
     let (per_unit, zero) = (V::splat(steps.per_unit), V::splat(steps.zero));
     for at in (0..row.len()).step_by(LANES) {
-        let y = source.load::<V>(at).mul_add(per_unit, zero);
-        let y = y.max(V::splat(0.0)).min(V::splat(255.0));
-        // SAFETY: the codes are as long as the row.
-        unsafe { y.store_codes_part(codes.as_mut_ptr().add(at), run(row.len(), at)) };
+        let at = at.min(last);
+        // SAFETY: the run is inside of the row, and the codes are as long.
+        unsafe {
+            let y = source.load::<NORM, FACTORS>(at).mul_add(per_unit, zero);
+            y.store_clamped(V::splat(0.0), V::splat(255.0), codes.as_mut_ptr().add(at));
+        }
     }
     (steps.step, steps.zero as u8)
 }
@@ -166,29 +209,44 @@ pub(super) fn normalize<V: Lanes>(
     row: &[f32],
     out: &mut [f32],
 ) {
+    if row.len() < LANES {
+        return scalar::normalize(epsilon, gain, shift, row, out);
+    }
     let [mean, over] = moments::<V>(row, epsilon);
+    let (mean, over) = (V::splat(mean), V::splat(over));
+    let last = row.len() - LANES;
     for at in (0..row.len()).step_by(LANES) {
-        let x = load::<V>(row, at, 0.0).sub(V::splat(mean)).mul(V::splat(over));
-        let y = x.mul_add(load(gain, at, 0.0), load(shift, at, 0.0));
-        // SAFETY: the output is as long as the row.
-        unsafe { y.store_part(out.as_mut_ptr().add(at), run(row.len(), at)) };
+        let at = at.min(last);
+        // SAFETY: the run is inside of the row, and all are as long.
+        unsafe {
+            let x = load::<V>(row, at).sub(mean).mul(over);
+            x.mul_add(load(gain, at), load(shift, at)).store(out.as_mut_ptr().add(at));
+        }
     }
 }
 
 #[inline(always)]
 pub(super) fn softmax<V: Lanes>(row: &[f32], codes: &mut [u8]) -> f32 {
+    if row.len() < LANES {
+        return scalar::softmax(row, codes);
+    }
+    let last = row.len() - LANES;
     let mut greatest = V::splat(f32::MIN);
     for at in (0..row.len()).step_by(LANES) {
-        greatest = load::<V>(row, at, f32::MIN).max(greatest);
+        // SAFETY: the run is inside of the row.
+        greatest = unsafe { load::<V>(row, at.min(last)) }.max(greatest);
     }
-    let greatest = greatest.to_array().into_iter().fold(f32::MIN, f32::max);
+    let greatest = V::splat(greatest.greatest(f32::MIN));
     let (codes, rest) = codes.split_at_mut(row.len());
     rest.fill(0);
     for at in (0..row.len()).step_by(LANES) {
-        let x = load::<V>(row, at, f32::MIN).sub(V::splat(greatest));
-        let y = x.exp().mul(V::splat(255.0));
-        // SAFETY: the codes are as long as the row.
-        unsafe { y.store_codes_part(codes.as_mut_ptr().add(at), run(row.len(), at)) };
+        let at = at.min(last);
+        // SAFETY: the run is inside of the row, and the codes are as long.
+        unsafe {
+            // Powers below e^-87 may count as that: their code is 0.
+            let y = load::<V>(row, at).sub(greatest).exp_of_negative().mul(V::splat(255.0));
+            y.store_codes(codes.as_mut_ptr().add(at));
+        }
     }
     scalar::over_total(codes)
 }
@@ -210,8 +268,8 @@ pub(super) fn scale_codes<V: Lanes, C: Curve>(q: &Requant, row: &[u8], out: &mut
 
 /// The greatest absolute value of each lane.
 #[inline(always)]
-fn widest<V: Lanes>(least: V, greatest: V) -> [f32; LANES] {
-    greatest.max(V::splat(0.0).sub(least)).to_array()
+fn widest<V: Lanes>(least: V, greatest: V) -> V {
+    greatest.max(least.neg())
 }
 
 /// Values as codes in -127..=127, not yet rounded.
@@ -222,34 +280,44 @@ fn symmetric<V: Lanes>(x: V, per_unit: V) -> V {
 
 #[inline(always)]
 pub(super) fn pack_key<V: Lanes>(row: &[f32], packed: &mut [i8], lane: usize) -> (f32, i32) {
+    if row.len() < LANES {
+        return scalar::pack_key(row, packed, lane);
+    }
+    let last = row.len() - LANES;
     let (mut least, mut greatest) = (V::splat(0.0), V::splat(0.0));
     for at in (0..row.len()).step_by(LANES) {
-        let x = load::<V>(row, at, 0.0);
+        // SAFETY: the run is inside of the row.
+        let x = unsafe { load::<V>(row, at.min(last)) };
         (least, greatest) = (x.min(least), x.max(greatest));
     }
-    let widest = widest(least, greatest).into_iter().fold(0.0, f32::max);
-    let [per_unit, step] = scalar::symmetric_steps(widest);
-    let mut sum = 0;
-    for at in (0..row.len()).step_by(LANES) {
-        let y = symmetric(load::<V>(row, at, 0.0), V::splat(per_unit)).round();
-        let mut codes = [0u8; LANES];
-        // SAFETY: LANES codes.
-        unsafe { y.add(V::splat(128.0)).store_codes(codes.as_mut_ptr()) };
-        let fours = run(row.len(), at).div_ceil(4);
-        for (i, four) in codes.as_chunks::<4>().0.iter().enumerate().take(fours) {
-            let four = four.map(|code| (code ^ 0x80) as i8);
-            sum += four.iter().map(|code| i32::from(*code)).sum::<i32>();
-            let group = ((at / 4 + i) * LANES + lane) * 4;
-            packed[group..group + 4].copy_from_slice(&four);
-        }
+    let [per_unit, step] = scalar::symmetric_steps(widest(least, greatest).greatest(0.0));
+    let per_unit = V::splat(per_unit);
+    let mut total = V::splat(0.0);
+    let (groups, _) = packed.as_chunks_mut::<{ 4 * LANES }>();
+    let (whole, rest) = row.as_chunks::<LANES>();
+    let (quads, last) = groups.as_chunks_mut::<{ LANES / 4 }>();
+    for (run, groups) in whole.iter().zip(quads) {
+        // SAFETY: LANES values.
+        let y = symmetric(unsafe { V::load(run.as_ptr()) }, per_unit).round();
+        total = total.add(y);
+        spread(y, groups, lane);
     }
-    (step, sum)
+    if !rest.is_empty() {
+        let y = symmetric(load_rest::<V>(row, 0.0), per_unit).round();
+        total = total.add(y);
+        spread(y, last, lane);
+    }
+    // A sum of whole numbers far below 2^24: exact.
+    (step, total.tree() as i32)
 }
 
-/// Row `row` of a block of values, zeros past its last row.
+/// Writes codes into the lane of up to four groups of four inputs.
 #[inline(always)]
-fn load_row<V: Lanes>(v: &Values, row: usize) -> V {
-    if row < v.rows { load(&v.data[row * v.stride..][..v.columns], 0, 0.0) } else { V::splat(0.0) }
+fn spread<V: Lanes>(y: V, groups: &mut [[i8; 4 * LANES]], lane: usize) {
+    let codes = y.to_signed();
+    for (group, four) in groups.iter_mut().zip(codes.as_chunks::<4>().0) {
+        group[4 * lane..][..4].copy_from_slice(four);
+    }
 }
 
 #[inline(always)]
@@ -259,22 +327,32 @@ pub(super) fn pack_values<V: Lanes>(
     scale: &mut [f32; LANES],
     sums: &mut [i32; LANES],
 ) {
+    if v.columns < LANES {
+        return scalar::pack_values(v, packed, scale, sums);
+    }
     let (mut least, mut greatest) = (V::splat(0.0), V::splat(0.0));
     for row in 0..v.rows {
-        let x = load_row::<V>(v, row);
+        // SAFETY: the row has LANES columns.
+        let x = unsafe { load::<V>(v.data, row * v.stride) };
         (least, greatest) = (x.min(least), x.max(greatest));
     }
     let mut per_unit = [0.0; LANES];
-    for (l, widest) in widest(least, greatest).into_iter().enumerate() {
+    for (l, widest) in widest(least, greatest).to_array().into_iter().enumerate() {
         [per_unit[l], scale[l]] = scalar::symmetric_steps(widest);
     }
-    let per_unit = load::<V>(&per_unit, 0, 0.0);
+    // SAFETY: LANES values.
+    let per_unit = unsafe { load::<V>(&per_unit, 0) };
     let mut total = V::splat(0.0);
     for (i, group) in packed.chunks_exact_mut(4 * LANES).enumerate() {
         let mut fours = [V::splat(0.0); 4];
         for (j, four) in fours.iter_mut().enumerate() {
-            *four = symmetric(load_row(v, 4 * i + j), per_unit).round();
-            total = total.add(*four);
+            let row = 4 * i + j;
+            if row < v.rows {
+                // SAFETY: the row has LANES columns.
+                let x = unsafe { load(v.data, row * v.stride) };
+                *four = symmetric(x, per_unit).round();
+                total = total.add(*four);
+            }
         }
         // SAFETY: 4 * LANES bytes.
         unsafe { V::store_fours(fours, group.as_mut_ptr()) };

@@ -167,26 +167,15 @@ impl Lanes for F32x16 {
     }
 
     #[inline(always)]
-    fn power_of_two(self) -> Self {
+    fn times_power_of_two(self, n: Self) -> Self {
         registers!({
-            let mut powers = self.0;
-            for n in &mut powers {
-                let exponent = _mm256_add_epi32(_mm256_cvtps_epi32(*n), _mm256_set1_epi32(127));
-                *n = _mm256_castsi256_ps(_mm256_slli_epi32::<23>(exponent));
+            // Added to the exponent.
+            let mut y = self.0;
+            for (y, n) in y.iter_mut().zip(n.0) {
+                let power = _mm256_slli_epi32::<23>(_mm256_cvtps_epi32(n));
+                *y = _mm256_castsi256_ps(_mm256_add_epi32(_mm256_castps_si256(*y), power));
             }
-            powers
-        })
-    }
-
-    #[inline(always)]
-    fn where_at_least(self, x: Self, limit: f32) -> Self {
-        let (a, x) = (self.0, x.0);
-        registers!({
-            let limit = _mm256_set1_ps(limit);
-            [
-                _mm256_and_ps(_mm256_cmp_ps::<_CMP_GE_OQ>(x[0], limit), a[0]),
-                _mm256_and_ps(_mm256_cmp_ps::<_CMP_GE_OQ>(x[1], limit), a[1]),
-            ]
+            y
         })
     }
 }

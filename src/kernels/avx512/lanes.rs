@@ -138,18 +138,7 @@ impl Lanes for F32x16 {
     }
 
     #[inline(always)]
-    fn power_of_two(self) -> Self {
-        instruction!({
-            let exponent = _mm512_add_epi32(_mm512_cvtps_epi32(self.0), _mm512_set1_epi32(127));
-            _mm512_castsi512_ps(_mm512_slli_epi32::<23>(exponent))
-        })
-    }
-
-    #[inline(always)]
-    fn where_at_least(self, x: Self, limit: f32) -> Self {
-        instruction!({
-            let inside = _mm512_cmp_ps_mask::<_CMP_GE_OQ>(x.0, _mm512_set1_ps(limit));
-            _mm512_maskz_mov_ps(inside, self.0)
-        })
+    fn times_power_of_two(self, n: Self) -> Self {
+        instruction!(_mm512_scalef_ps(self.0, n.0))
     }
 }

@@ -2,7 +2,7 @@
 
 use core::arch::aarch64::*;
 
-use super::{QUARTER, QUARTERS, finish};
+use super::{QUARTERS, finish};
 use crate::kernels::{Depthwise, LANES, MAX_SIDE};
 
 /// Outputs that share what is loaded: their sums fill 16 registers.
@@ -100,6 +100,17 @@ unsafe fn block<const SIDE: usize, const STRIDE: usize, const OUT: usize>(
     }
 }
 
+/// Repeats a block with a number that the compiler knows in each: loops that it does not unroll keep
+/// their sums in memory.
+macro_rules! unrolled {
+    ($i:ident in $($n:literal)* => $body:block) => {
+        $({
+            const $i: usize = $n;
+            $body
+        })*
+    };
+}
+
 /// Up to [`LANES`] channels from `c` of the outputs from `x` on; they lie `offset` into each pixel.
 ///
 /// # Safety
@@ -115,43 +126,86 @@ unsafe fn channels<const SIDE: usize, const STRIDE: usize, const OUT: usize>(
     out: &mut [u8],
 ) {
     let side = if SIDE == 0 { d.kernel } else { SIDE };
-    let padded = d.channels.next_multiple_of(LANES);
     let mut sums = [[vdupq_n_s32(0); QUARTERS]; OUT];
+    let weights = Weights { d, c };
     // SAFETY: the caller's promise; weights and units are padded to whole panels.
     unsafe {
-        for (y, pixels) in pixels.iter().enumerate().take(side) {
-            let mut weights = [[vdupq_n_s16(0); 2]; MAX_SIDE];
-            for (i, weights) in weights.iter_mut().enumerate().take(side) {
-                let tap = y * side + i;
-                for (half, weights) in weights.iter_mut().enumerate() {
-                    let at = (tap / 2 * padded + c + half * LANES / 2) * 2;
-                    let pair = vld2q_s16(d.weights.as_ptr().add(at));
-                    *weights = if tap.is_multiple_of(2) { pair.0 } else { pair.1 };
+        if SIDE == 0 {
+            for (y, pixels) in pixels.iter().enumerate().take(side) {
+                for (i, pixel) in pixels.iter().enumerate().take(side) {
+                    let codes = load(pixel.add(offset));
+                    multiply_add(&mut sums[0], codes, weights.load(y * side + i));
                 }
             }
+        } else {
             // Each column is loaded once for all outputs above it.
-            for column in 0..(OUT - 1) * STRIDE + side {
-                let codes = vld1q_u8(pixels[column].add(offset));
-                let low = vreinterpretq_s16_u16(vmovl_u8(vget_low_u8(codes)));
-                let high = vreinterpretq_s16_u16(vmovl_high_u8(codes));
-                for (i, sums) in sums.iter_mut().enumerate() {
-                    let tap = column.wrapping_sub(i * STRIDE);
-                    if tap < side {
-                        let w = weights[tap];
-                        sums[0] = vmlal_s16(sums[0], vget_low_s16(low), vget_low_s16(w[0]));
-                        sums[1] = vmlal_high_s16(sums[1], low, w[0]);
-                        sums[2] = vmlal_s16(sums[2], vget_low_s16(high), vget_low_s16(w[1]));
-                        sums[3] = vmlal_high_s16(sums[3], high, w[1]);
+            unrolled!(Y in 0 1 2 3 4 5 6 => {
+                unrolled!(COLUMN in 0 1 2 3 4 5 6 7 8 9 10 11 12 => {
+                    if Y < SIDE && COLUMN < (OUT - 1) * STRIDE + SIDE {
+                        let codes = load(pixels[Y][COLUMN].add(offset));
+                        unrolled!(I in 0 1 2 3 => {
+                            if I < OUT && COLUMN >= I * STRIDE && COLUMN - I * STRIDE < SIDE {
+                                let weights = weights.load(Y * SIDE + COLUMN - I * STRIDE);
+                                multiply_add(&mut sums[I], codes, weights);
+                            }
+                        });
                     }
-                }
-            }
+                });
+            });
         }
         let mut stored = [[0; LANES]; OUT];
-        for (stored, sums) in stored.iter_mut().zip(sums) {
-            for (stored, sum) in stored.chunks_exact_mut(QUARTER).zip(sums) {
-                vst1q_s32(stored.as_mut_ptr(), sum);
-            }
+        for (stored, [s, t, u, v]) in stored.iter_mut().zip(sums) {
+            vst1q_s32_x4(stored.as_mut_ptr(), int32x4x4_t(s, t, u, v));
         }
         finish(&d.end(out), x, c, &stored, 0);
     }
+}
+
+/// The weights of [`LANES`] channels from `c` on.
+#[derive(Clone, Copy)]
+struct Weights<'a> {
+    d: &'a Depthwise<'a>,
+    c: usize,
+}
+
+impl Weights<'_> {
+    /// # Safety
+    /// The tap and the channels exist.
+    #[inline]
+    #[target_feature(enable = "neon")]
+    unsafe fn load(self, tap: usize) -> int16x8x2_t {
+        let padded = self.d.channels.next_multiple_of(LANES);
+        // SAFETY: the caller's promise; channels are padded to whole panels.
+        unsafe {
+            let at = self.d.weights.as_ptr().add((tap / 2 * padded + self.c) * 2);
+            let (low, high) = (vld2q_s16(at), vld2q_s16(at.add(LANES)));
+            if tap.is_multiple_of(2) {
+                int16x8x2_t(low.0, high.0)
+            } else {
+                int16x8x2_t(low.1, high.1)
+            }
+        }
+    }
+}
+
+/// [`LANES`] codes as i16.
+///
+/// # Safety
+/// They can be read.
+#[inline]
+#[target_feature(enable = "neon")]
+unsafe fn load(codes: *const u8) -> int16x8x2_t {
+    // SAFETY: the caller's promise.
+    let codes = unsafe { vld1q_u8(codes) };
+    let (low, high) = (vmovl_u8(vget_low_u8(codes)), vmovl_high_u8(codes));
+    int16x8x2_t(vreinterpretq_s16_u16(low), vreinterpretq_s16_u16(high))
+}
+
+#[inline]
+#[target_feature(enable = "neon")]
+fn multiply_add(sums: &mut [int32x4_t; QUARTERS], codes: int16x8x2_t, weights: int16x8x2_t) {
+    sums[0] = vmlal_s16(sums[0], vget_low_s16(codes.0), vget_low_s16(weights.0));
+    sums[1] = vmlal_high_s16(sums[1], codes.0, weights.0);
+    sums[2] = vmlal_s16(sums[2], vget_low_s16(codes.1), vget_low_s16(weights.1));
+    sums[3] = vmlal_high_s16(sums[3], codes.1, weights.1);
 }

@@ -22,6 +22,7 @@ const FEW: u8 = 255;
 
 /// Marks of a group of inputs: all its products may be added in 16 bits; only two may; the panel ends.
 const ALL: i8 = 0;
+const TWOS: i8 = 1;
 const END: i8 = 2;
 
 /// The order of the tiles: `[groups][pairs of inputs][channels][2]`, then a mark for each group.
@@ -51,26 +52,35 @@ unsafe fn arrange(panel: &[i8], arranged: &mut [i8]) {
 fn arrange_group(group: &[i8; GROUP * LANES], to: &mut [i8; GROUP * LANES]) -> i8 {
     // SAFETY: 128 weights each.
     unsafe {
-        let (first, second) = (vld1q_s8_x4(group.as_ptr()), vld1q_s8_x4(group.as_ptr().add(64)));
-        let [a, b] = [first, second].map(|four| pairs(four));
-        vst1q_s8_x4(to.as_mut_ptr(), int8x16x4_t(a[0], a[1], a[2], a[3]));
-        vst1q_s8_x4(to.as_mut_ptr().add(64), int8x16x4_t(b[0], b[1], b[2], b[3]));
-        let size = |w| vreinterpretq_u8_s8(vabsq_s8(w));
-        // Two stay below 255.
-        let two = |w, v| vaddq_u8(size(w), size(v));
-        let left = vqaddq_u8(two(a[0], a[2]), two(b[0], b[2]));
-        let right = vqaddq_u8(two(a[1], a[3]), two(b[1], b[3]));
-        if vmaxvq_u8(vmaxq_u8(left, right)) < FEW { ALL } else { 1 }
+        let a = pairs(vld1q_s8_x4(group.as_ptr()));
+        let b = pairs(vld1q_s8_x4(group.as_ptr().add(4 * LANES)));
+        vst1q_s8_x4(to.as_mut_ptr(), a);
+        vst1q_s8_x4(to.as_mut_ptr().add(4 * LANES), b);
+        let left = vqaddq_u8(size_of_two(a.0, a.2), size_of_two(b.0, b.2));
+        let right = vqaddq_u8(size_of_two(a.1, a.3), size_of_two(b.1, b.3));
+        if vmaxvq_u8(vmaxq_u8(left, right)) < FEW { ALL } else { TWOS }
     }
 }
 
 /// Four weights of 16 channels as two pairs of the first 8 and of the last 8 channels each.
 #[inline]
 #[target_feature(enable = "neon")]
-fn pairs(four: int8x16x4_t) -> [int8x16_t; 4] {
-    let [a, b, c, d] = [four.0, four.1, four.2, four.3].map(|w| vreinterpretq_s16_s8(w));
-    [vuzp1q_s16(a, b), vuzp1q_s16(c, d), vuzp2q_s16(a, b), vuzp2q_s16(c, d)]
-        .map(|w| vreinterpretq_s8_s16(w))
+fn pairs(four: int8x16x4_t) -> int8x16x4_t {
+    let (a, b) = (vreinterpretq_s16_s8(four.0), vreinterpretq_s16_s8(four.1));
+    let (c, d) = (vreinterpretq_s16_s8(four.2), vreinterpretq_s16_s8(four.3));
+    int8x16x4_t(
+        vreinterpretq_s8_s16(vuzp1q_s16(a, b)),
+        vreinterpretq_s8_s16(vuzp1q_s16(c, d)),
+        vreinterpretq_s8_s16(vuzp2q_s16(a, b)),
+        vreinterpretq_s8_s16(vuzp2q_s16(c, d)),
+    )
+}
+
+/// The sizes of two weights added up: less than 255.
+#[inline]
+#[target_feature(enable = "neon")]
+fn size_of_two(w: int8x16_t, v: int8x16_t) -> uint8x16_t {
+    vaddq_u8(vreinterpretq_u8_s8(vabsq_s8(w)), vreinterpretq_u8_s8(vabsq_s8(v)))
 }
 
 /// Two pairs of inputs (registers `x` and `y`) by their weights (four registers from `w` on): registers

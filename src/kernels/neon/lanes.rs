@@ -3,21 +3,60 @@
 use core::arch::aarch64::*;
 
 use super::{QUARTER, QUARTERS};
+use crate::kernels::LANES;
 use crate::kernels::lanes::Lanes;
 
 #[derive(Clone, Copy)]
 pub(in crate::kernels) struct F32x16(pub(in crate::kernels) [float32x4_t; QUARTERS]);
 
-/// The same instruction on each register.
+/// The same on each register. Not a closure: that would be a function of its own, which is slow where
+/// it is not inlined.
 macro_rules! each {
     (|$($x:ident),+| $e:expr) => {{
         // SAFETY: every 64-bit ARM processor that runs this program has NEON, and the instruction
         // touches registers only.
         unsafe {
-            let one = |j: usize| { $(let $x = $x.0[j];)+ $e };
-            F32x16([one(0), one(1), one(2), one(3)])
+            F32x16([
+                { $(let $x = $x.0[0];)+ $e },
+                { $(let $x = $x.0[1];)+ $e },
+                { $(let $x = $x.0[2];)+ $e },
+                { $(let $x = $x.0[3];)+ $e },
+            ])
         }
     }};
+}
+
+/// A byte of each lane of four registers.
+#[inline]
+#[target_feature(enable = "neon")]
+fn bytes([a, b, c, d]: [uint32x4_t; QUARTERS]) -> uint8x16_t {
+    let low = vuzp1q_u16(vreinterpretq_u16_u32(a), vreinterpretq_u16_u32(b));
+    let high = vuzp1q_u16(vreinterpretq_u16_u32(c), vreinterpretq_u16_u32(d));
+    vuzp1q_u8(vreinterpretq_u8_u16(low), vreinterpretq_u8_u16(high))
+}
+
+/// Lanes rounded half to even, what lies outside of a byte at its ends.
+#[inline]
+#[target_feature(enable = "neon")]
+fn saturated(x: F32x16) -> uint8x16_t {
+    let [a, b, c, d] = x.0;
+    let (a, b) = (vcvtnq_u32_f32(a), vcvtnq_u32_f32(b));
+    let (c, d) = (vcvtnq_u32_f32(c), vcvtnq_u32_f32(d));
+    let low = vqmovn_high_u32(vqmovn_u32(a), b);
+    let high = vqmovn_high_u32(vqmovn_u32(c), d);
+    vqmovn_high_u16(vqmovn_u16(low), high)
+}
+
+/// Lanes in -127..=127, rounded half to even.
+#[inline]
+#[target_feature(enable = "neon")]
+fn signed(x: F32x16) -> int8x16_t {
+    let [a, b, c, d] = x.0;
+    let [a, b] = [vcvtnq_s32_f32(a), vcvtnq_s32_f32(b)];
+    let [c, d] = [vcvtnq_s32_f32(c), vcvtnq_s32_f32(d)];
+    let low = vuzp1q_s16(vreinterpretq_s16_s32(a), vreinterpretq_s16_s32(b));
+    let high = vuzp1q_s16(vreinterpretq_s16_s32(c), vreinterpretq_s16_s32(d));
+    vuzp1q_s8(vreinterpretq_s8_s16(low), vreinterpretq_s8_s16(high))
 }
 
 impl Lanes for F32x16 {
@@ -30,15 +69,25 @@ impl Lanes for F32x16 {
     #[inline(always)]
     unsafe fn load(at: *const f32) -> Self {
         // SAFETY: the caller's promise.
-        let one = |j: usize| unsafe { vld1q_f32(at.add(j * QUARTER)) };
-        F32x16([one(0), one(1), one(2), one(3)])
+        unsafe {
+            F32x16([
+                vld1q_f32(at),
+                vld1q_f32(at.add(QUARTER)),
+                vld1q_f32(at.add(2 * QUARTER)),
+                vld1q_f32(at.add(3 * QUARTER)),
+            ])
+        }
     }
 
     #[inline(always)]
     unsafe fn store(self, at: *mut f32) {
-        for (j, lanes) in self.0.into_iter().enumerate() {
-            // SAFETY: the caller's promise.
-            unsafe { vst1q_f32(at.add(j * QUARTER), lanes) }
+        let [a, b, c, d] = self.0;
+        // SAFETY: the caller's promise.
+        unsafe {
+            vst1q_f32(at, a);
+            vst1q_f32(at.add(QUARTER), b);
+            vst1q_f32(at.add(2 * QUARTER), c);
+            vst1q_f32(at.add(3 * QUARTER), d);
         }
     }
 
@@ -59,41 +108,35 @@ impl Lanes for F32x16 {
 
     #[inline(always)]
     unsafe fn store_codes(self, at: *mut u8) {
+        let [a, b, c, d] = self.0;
         // SAFETY: the caller's promise.
         unsafe {
-            let [a, b, c, d] = self.0.map(|lanes| vcvtnq_u32_f32(lanes));
-            let low = vmovn_high_u32(vmovn_u32(a), b);
-            let high = vmovn_high_u32(vmovn_u32(c), d);
-            vst1q_u8(at, vmovn_high_u16(vmovn_u16(low), high));
+            let [a, b] = [vcvtnq_u32_f32(a), vcvtnq_u32_f32(b)];
+            vst1q_u8(at, bytes([a, b, vcvtnq_u32_f32(c), vcvtnq_u32_f32(d)]));
         }
     }
 
     #[inline(always)]
     unsafe fn load_sums(sums: *const i32, columns: *const i32, factor: i32) -> Self {
         // SAFETY: the caller's promise.
-        let one = |j: usize| unsafe {
-            let mut sums = vld1q_s32(sums.add(j * QUARTER));
+        unsafe {
+            let mut s = vld1q_s32_x4(sums);
             if factor != 0 {
-                sums = vmlaq_n_s32(sums, vld1q_s32(columns.add(j * QUARTER)), factor);
+                let w = vld1q_s32_x4(columns);
+                s.0 = vmlaq_n_s32(s.0, w.0, factor);
+                s.1 = vmlaq_n_s32(s.1, w.1, factor);
+                s.2 = vmlaq_n_s32(s.2, w.2, factor);
+                s.3 = vmlaq_n_s32(s.3, w.3, factor);
             }
-            vcvtq_f32_s32(sums)
-        };
-        F32x16([one(0), one(1), one(2), one(3)])
+            F32x16([vcvtq_f32_s32(s.0), vcvtq_f32_s32(s.1), vcvtq_f32_s32(s.2), vcvtq_f32_s32(s.3)])
+        }
     }
 
     #[inline(always)]
     unsafe fn store_fours(fours: [Self; 4], at: *mut i8) {
+        let [a, b, c, d] = fours;
         // SAFETY: the caller's promise.
-        unsafe {
-            let bytes = |four: Self| {
-                let [a, b, c, d] = four.0.map(|lanes| vcvtnq_s32_f32(lanes));
-                let low = vmovn_high_s32(vmovn_s32(a), b);
-                let high = vmovn_high_s32(vmovn_s32(c), d);
-                vmovn_high_s16(vmovn_s16(low), high)
-            };
-            let [a, b, c, d] = fours;
-            vst4q_s8(at, int8x16x4_t(bytes(a), bytes(b), bytes(c), bytes(d)));
-        }
+        unsafe { vst4q_s8(at, int8x16x4_t(signed(a), signed(b), signed(c), signed(d))) }
     }
 
     #[inline(always)]
@@ -145,20 +188,47 @@ impl Lanes for F32x16 {
     }
 
     #[inline(always)]
-    fn power_of_two(self) -> Self {
-        let a = self;
-        each!(|a| {
-            let exponent = vaddq_s32(vcvtnq_s32_f32(a), vdupq_n_s32(127));
-            vreinterpretq_f32_s32(vshlq_n_s32::<23>(exponent))
+    fn times_power_of_two(self, n: Self) -> Self {
+        let y = self;
+        each!(|y, n| {
+            // Added to the exponent.
+            let power = vshlq_n_s32::<23>(vcvtnq_s32_f32(n));
+            vreinterpretq_f32_s32(vaddq_s32(vreinterpretq_s32_f32(y), power))
         })
     }
 
     #[inline(always)]
-    fn where_at_least(self, x: Self, limit: f32) -> Self {
-        let a = self;
-        each!(|a, x| {
-            let inside = vcgeq_f32(x, vdupq_n_f32(limit));
-            vreinterpretq_f32_u32(vandq_u32(inside, vreinterpretq_u32_f32(a)))
-        })
+    unsafe fn store_clamped(self, lo: Self, hi: Self, at: *mut u8) {
+        // SAFETY: the caller's promise.
+        unsafe {
+            // Rounding keeps the order, so what lies outside is clamped after it.
+            let codes = saturated(self);
+            vst1q_u8(at, vminq_u8(vmaxq_u8(codes, saturated(lo)), saturated(hi)));
+        }
+    }
+
+    #[inline(always)]
+    fn to_signed(self) -> [i8; LANES] {
+        let mut codes = [0; LANES];
+        // SAFETY: LANES codes.
+        unsafe { vst1q_s8(codes.as_mut_ptr(), signed(self)) };
+        codes
+    }
+
+    #[inline(always)]
+    fn greatest(self, least: f32) -> f32 {
+        let [a, b, c, d] = self.0;
+        // SAFETY: as in `each`.
+        unsafe { vmaxnmvq_f32(vmaxnmq_f32(vmaxnmq_f32(a, b), vmaxnmq_f32(c, d))).max(least) }
+    }
+
+    #[inline(always)]
+    fn tree(self) -> f32 {
+        let [a, b, c, d] = self.0;
+        // SAFETY: as in `each`.
+        unsafe {
+            let fours = vaddq_f32(vaddq_f32(a, c), vaddq_f32(b, d));
+            vpadds_f32(vadd_f32(vget_low_f32(fours), vget_high_f32(fours)))
+        }
     }
 }
