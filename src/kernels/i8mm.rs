@@ -83,6 +83,24 @@ macro_rules! products {
     };
 }
 
+/// All pairs of rows over a group of inputs, which `$load` loads.
+macro_rules! group {
+    (
+        $load:literal;
+        $([$inputs:literal:
+            $s0:literal $s1:literal $s2:literal $s3:literal
+            $s4:literal $s5:literal $s6:literal $s7:literal])*
+    ) => {
+        concat!(
+            $load, "\n",
+            "ld1 {{v0.16b, v1.16b, v2.16b, v3.16b}}, [{w}], #64\n",
+            $(products!($inputs, $s0 $s1 $s2 $s3),)*
+            "ld1 {{v0.16b, v1.16b, v2.16b, v3.16b}}, [{w}], #64\n",
+            $(products!($inputs, $s4 $s5 $s6 $s7),)*
+        )
+    };
+}
+
 /// Two registers, each with sums of two channels of a first and then of a second row, by rows.
 macro_rules! part {
     ($a:literal $b:literal) => {
@@ -116,16 +134,15 @@ macro_rules! tile {
             concat!("movi v", $s2, ".4s, #0"), concat!("movi v", $s3, ".4s, #0"),
             concat!("movi v", $s4, ".4s, #0"), concat!("movi v", $s5, ".4s, #0"),
             concat!("movi v", $s6, ".4s, #0"), concat!("movi v", $s7, ".4s, #0"),)*
-            "cbz {groups}, 3f",
+            "tbz {groups}, #0, 3f",
+            group!($load; $([$inputs: $s0 $s1 $s2 $s3 $s4 $s5 $s6 $s7])*),
+            "b 3f",
             "2:",
-            $load,
-            "ld1 {{v0.16b, v1.16b, v2.16b, v3.16b}}, [{w}], #64",
-            $(products!($inputs, $s0 $s1 $s2 $s3),)*
-            "ld1 {{v0.16b, v1.16b, v2.16b, v3.16b}}, [{w}], #64",
-            $(products!($inputs, $s4 $s5 $s6 $s7),)*
-            "subs {groups}, {groups}, #1",
-            "b.ne 2b",
+            group!($load; $([$inputs: $s0 $s1 $s2 $s3 $s4 $s5 $s6 $s7])*),
+            group!($load; $([$inputs: $s0 $s1 $s2 $s3 $s4 $s5 $s6 $s7])*),
             "3:",
+            "subs {groups}, {groups}, #2",
+            "b.pl 2b",
             $(part!($s0 $s1), part!($s2 $s3), part!($s4 $s5), part!($s6 $s7),
             "add {sums}, {sums}, #64",)*
             a = inout(reg) $a => _,
