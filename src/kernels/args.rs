@@ -129,6 +129,11 @@ impl<'a> Requant<'a> {
         }
     }
 
+    /// Whether there are bounds: values that are not finite stay as they are without.
+    pub(super) fn is_bounded(&self) -> bool {
+        self.lo > f32::MIN || self.hi < f32::MAX
+    }
+
     /// The same with the clamp inside of what a u8 holds.
     pub(super) fn for_codes(self) -> Self {
         Requant { lo: self.lo.max(0.0), hi: self.hi.min(255.0), ..self }

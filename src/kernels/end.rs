@@ -23,9 +23,9 @@ macro_rules! stamp {
             sums: &[[i32; $crate::kernels::LANES]],
             taken: i32,
         ) {
-            if $crate::kernels::end::is_plain(end, n, taken) {
+            if $crate::kernels::end::is_plain(end, n) {
                 // SAFETY: the caller's promise; the channels are a whole panel.
-                return unsafe { finish_plain(end, r, n, sums) };
+                return unsafe { finish_plain(end, r, n, sums, taken) };
             }
             // SAFETY: the caller's promise.
             $crate::kernels::end::with_curve!(end.q.activation, |curve| unsafe {
@@ -44,9 +44,10 @@ macro_rules! stamp {
             r: usize,
             n: usize,
             sums: &[[i32; $crate::kernels::LANES]],
+            taken: i32,
         ) {
             // SAFETY: the caller's promise.
-            unsafe { $crate::kernels::end::finish_plain::<$lanes>(end, r, n, sums) }
+            unsafe { $crate::kernels::end::finish_plain::<$lanes>(end, r, n, sums, taken) }
         }
 
         /// [`finish`] for one kind of activation.
@@ -132,6 +133,7 @@ pub(super) struct Units<V, C> {
     steps: Option<[V; 2]>,
     lo: V,
     hi: V,
+    is_bounded: bool,
 }
 
 impl<V: Lanes, C: Curve> Units<V, C> {
@@ -153,6 +155,7 @@ impl<V: Lanes, C: Curve> Units<V, C> {
                 },
                 lo: V::splat(q.lo),
                 hi: V::splat(q.hi),
+                is_bounded: q.is_bounded(),
             }
         }
     }
@@ -181,24 +184,20 @@ impl<V: Lanes, C: Curve> Units<V, C> {
     }
 
     #[inline(always)]
-    pub(super) fn clamped<const N: usize>(&self, mut rows: [V; N]) -> [V; N] {
-        for y in &mut rows {
-            *y = y.max(self.lo).min(self.hi);
-        }
-        rows
+    pub(super) fn clamped(&self, y: V) -> V {
+        if self.is_bounded { y.max(self.lo).min(self.hi) } else { y }
     }
 }
 
 /// Whether the channels from `n` on are a whole panel of static codes that become codes without more
 /// ado, as most of a convolutional network's are.
 #[inline]
-pub(super) fn is_plain(end: &End, n: usize, taken: i32) -> bool {
+pub(super) fn is_plain(end: &End, n: usize) -> bool {
     let End { q, row_scale, row_zero, added, sink, .. } = end;
     matches!((q.activation, added, sink), (Activation::Linear, Added::Nothing, Sink::Codes(_)))
         && row_scale.is_empty()
         && row_zero.is_empty()
         && q.steps.is_none()
-        && taken == 0
         && n + LANES <= end.n
 }
 
@@ -210,8 +209,15 @@ const PLAIN_ROWS: usize = 4;
 /// # Safety
 /// As there.
 #[inline(always)]
-pub(super) unsafe fn finish_plain<V: Lanes>(end: &End, r: usize, n: usize, sums: &[[i32; LANES]]) {
+pub(super) unsafe fn finish_plain<V: Lanes>(
+    end: &End,
+    r: usize,
+    n: usize,
+    sums: &[[i32; LANES]],
+    taken: i32,
+) {
     let Sink::Codes(out) = &end.sink else { return };
+    let columns = end.column_sums.as_ptr().wrapping_add(n);
     // SAFETY: the caller's promise; what is per channel is padded to whole panels.
     unsafe {
         let units = Units::<V, _>::load(&end.q, n, Linear);
@@ -220,18 +226,61 @@ pub(super) unsafe fn finish_plain<V: Lanes>(end: &End, r: usize, n: usize, sums:
         for group in groups {
             let mut y = [V::splat(0.0); PLAIN_ROWS];
             for (y, sums) in y.iter_mut().zip(group) {
-                *y = V::load_sums(sums.as_ptr(), core::ptr::null(), 0)
-                    .mul_add(units.scale, units.bias);
+                *y = V::load_sums(sums.as_ptr(), columns, taken).mul_add(units.scale, units.bias);
             }
-            V::store_codes_of_four(units.clamped(y), at, end.stride_out);
+            V::store_clamped_of_four(y, units.lo, units.hi, at, end.stride_out);
             at = at.wrapping_add(PLAIN_ROWS * end.stride_out);
         }
         for sums in rest {
-            let y =
-                V::load_sums(sums.as_ptr(), core::ptr::null(), 0).mul_add(units.scale, units.bias);
-            let [y] = units.clamped([y]);
-            y.store_codes(at);
+            let y = V::load_sums(sums.as_ptr(), columns, taken).mul_add(units.scale, units.bias);
+            y.store_clamped(units.lo, units.hi, at);
             at = at.wrapping_add(end.stride_out);
+        }
+    }
+}
+
+/// Whether the channels from `n` on are a whole panel of rows with units of their own that become reals,
+/// as a transformer's are.
+#[inline(always)]
+fn are_tokens(end: &End, n: usize) -> bool {
+    let End { q, row_scale, row_zero, added, sink, .. } = end;
+    matches!((added, sink), (Added::Nothing | Added::Real(_), Sink::Real(_)))
+        && !row_scale.is_empty()
+        && !row_zero.is_empty()
+        && q.steps.is_none()
+        && n + LANES <= end.n
+}
+
+/// [`finish`] for [tokens](are_tokens).
+///
+/// # Safety
+/// As there.
+#[inline(always)]
+unsafe fn finish_tokens<V: Lanes, C: Curve>(
+    end: &End,
+    r: usize,
+    n: usize,
+    sums: &[[i32; LANES]],
+    taken: i32,
+    units: &Units<V, C>,
+    added: Option<&[f32]>,
+) {
+    let Sink::Real(out) = &end.sink else { return };
+    let columns = end.column_sums.as_ptr().wrapping_add(n);
+    let mut at = r * end.stride_out + n;
+    // SAFETY: the caller's promise.
+    unsafe {
+        let (zero, scale) = (end.row_zero.as_ptr().add(r), end.row_scale.as_ptr().add(r));
+        for (i, sums) in sums.iter().enumerate() {
+            let factor = taken - i32::from(*zero.add(i));
+            let scale = V::splat(*scale.add(i)).mul(units.scale);
+            let y = V::load_sums(sums.as_ptr(), columns, factor).mul_add(scale, units.bias);
+            let mut y = units.curve.of(y);
+            if let Some(added) = added {
+                y = y.add(V::load(added.as_ptr().add(at)));
+            }
+            units.clamped(y).store(out.at(at));
+            at += end.stride_out;
         }
     }
 }
@@ -253,6 +302,12 @@ pub(super) unsafe fn finish<V: Lanes, C: Curve, const N: usize>(
     // SAFETY: what is per channel is padded to whole panels; for the rest the caller's promise.
     unsafe {
         let units = Units::load(&end.q, n, curve);
+        if are_tokens(end, n) {
+            return match end.added {
+                Added::Real(added) => finish_tokens(end, r, n, sums, taken, &units, Some(added)),
+                _ => finish_tokens(end, r, n, sums, taken, &units, None),
+            };
+        }
         let mut total = V::splat(0.0);
         if let Sink::Sums(out) = &end.sink {
             total = V::load_part(out.at(n), count, 0.0);
@@ -326,8 +381,8 @@ impl<V: Lanes, C: Curve> Panel<'_, V, C> {
                     }
                 }
             }
-            let y = self.units.clamped(y);
             for (i, y) in y.into_iter().enumerate() {
+                let y = self.units.clamped(y);
                 match &end.sink {
                     Sink::Codes(out) => y.store_codes_part(out.at(at + i * stride), count),
                     Sink::Real(out) => y.store_part(out.at(at + i * stride), count),

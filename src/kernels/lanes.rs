@@ -74,6 +74,24 @@ pub(super) trait Lanes: Copy {
         unsafe { self.max(lo).min(hi).store_codes(at) }
     }
 
+    /// [`store_clamped`](Self::store_clamped) for four rows, `stride` codes apart.
+    ///
+    /// # Safety
+    /// [`LANES`] codes can be written to each place.
+    #[inline(always)]
+    unsafe fn store_clamped_of_four(
+        rows: [Self; 4],
+        lo: Self,
+        hi: Self,
+        at: *mut u8,
+        stride: usize,
+    ) {
+        let [a, b, c, d] = rows;
+        let rows = [a.max(lo).min(hi), b.max(lo).min(hi), c.max(lo).min(hi), d.max(lo).min(hi)];
+        // SAFETY: the caller's promise.
+        unsafe { Self::store_codes_of_four(rows, at, stride) }
+    }
+
     /// Rounds values in -127..=127 half to even.
     #[inline(always)]
     fn to_signed(self) -> [i8; LANES] {
@@ -183,7 +201,7 @@ pub(super) trait Lanes: Copy {
         self.max(Self::splat(math::EXP_MIN)).exp_inside()
     }
 
-    /// [`math::exp`] of values in -87..=88.
+    /// [`math::exp`] of values in -87..=87.
     #[inline(always)]
     fn exp_inside(self) -> Self {
         let set = Self::splat;

@@ -43,7 +43,7 @@ fn activated(q: &Requant, n: usize, sum: f32, row_scale: f32) -> f32 {
 
 #[inline(always)]
 fn clamped(q: &Requant, y: f32) -> f32 {
-    y.max(q.lo).min(q.hi)
+    if q.is_bounded() { y.max(q.lo).min(q.hi) } else { y }
 }
 
 /// How many bytes of scratch a product over `k` inputs asks for.

@@ -260,8 +260,8 @@ pub(super) fn scale_codes<V: Lanes, C: Curve>(q: &Requant, row: &[u8], out: &mut
         unsafe {
             let units = Units::<V, C>::load(q, at, curve);
             let x = V::load_codes_part(row.as_ptr().add(at), count);
-            let [y] = units.clamped(units.activated([x], None));
-            y.store_codes_part(out.as_mut_ptr().add(at), count);
+            let [y] = units.activated([x], None);
+            units.clamped(y).store_codes_part(out.as_mut_ptr().add(at), count);
         }
     }
 }

@@ -208,6 +208,24 @@ impl Lanes for F32x16 {
     }
 
     #[inline(always)]
+    unsafe fn store_clamped_of_four(
+        rows: [Self; 4],
+        lo: Self,
+        hi: Self,
+        at: *mut u8,
+        stride: usize,
+    ) {
+        let [a, b, c, d] = rows;
+        // SAFETY: the caller's promise.
+        unsafe {
+            a.store_clamped(lo, hi, at);
+            b.store_clamped(lo, hi, at.add(stride));
+            c.store_clamped(lo, hi, at.add(2 * stride));
+            d.store_clamped(lo, hi, at.add(3 * stride));
+        }
+    }
+
+    #[inline(always)]
     fn to_signed(self) -> [i8; LANES] {
         let mut codes = [0; LANES];
         // SAFETY: LANES codes.

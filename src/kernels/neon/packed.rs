@@ -15,10 +15,10 @@ const BLOCK: usize = 60;
 pub(in crate::kernels) struct Tiles {
     /// Rows of the largest tile, a divisor of [`BLOCK`]. The last tile of a block has what is left.
     pub(in crate::kernels) rows: usize,
-    /// Smaller tiles have a multiple of this many rows; a row that does not exist is zero.
+    /// Smaller tiles have a multiple of this many rows; nobody reads the sums of one that is too much.
     pub(in crate::kernels) step: usize,
     /// Inputs of a row that lie side by side: a packed tile is `[inputs / group][rows][group]`, its
-    /// inputs filled with zeros to whole groups.
+    /// inputs filled up to whole groups.
     pub(in crate::kernels) group: usize,
     /// Taken off every code before the product: 128, which makes codes signed, or 0.
     pub(in crate::kernels) taken: u8,
@@ -63,9 +63,11 @@ impl Tiles {
             let block = start..rows.end.min(start + block);
             for tile in block.clone().step_by(self.rows) {
                 let rows = tile..block.end.min(tile + self.rows);
-                let packed = &mut packed[(tile - start) * groups * self.group..];
-                // SAFETY: the rows exist.
-                unsafe { self.pack(g, rows, packed) };
+                // SAFETY: the rows exist; there is room for a block.
+                unsafe {
+                    let packed = packed.as_mut_ptr().add((tile - start) * groups * self.group);
+                    self.pack(g, rows, packed);
+                }
             }
             for p in panels.clone() {
                 let mut weights = &g.w.data[p * g.w.panel_len()..][..g.w.panel_len()];
@@ -92,56 +94,108 @@ impl Tiles {
     /// Packs the rows of a tile.
     ///
     /// # Safety
-    /// The rows exist.
+    /// The rows exist, and `packed` has a place for them.
     #[target_feature(enable = "neon")]
-    unsafe fn pack(&self, g: &Gemm, rows: Range<usize>, packed: &mut [u8]) {
+    unsafe fn pack(&self, g: &Gemm, rows: Range<usize>, packed: *mut u8) {
         let height = rows.len().next_multiple_of(self.step);
-        for (i, r) in rows.clone().enumerate() {
-            let row = &g.a.codes[r * g.a.stride..][..g.w.k];
-            if self.group == 8 {
-                pack_row::<8>(row, self.taken, &mut packed[8 * i..], 8 * height);
-            } else {
-                pack_row::<4>(row, self.taken, &mut packed[4 * i..], 4 * height);
-            }
-        }
-        if rows.len() < height {
-            for group in packed.chunks_mut(self.group * height).take(g.w.k.div_ceil(self.group)) {
-                group[self.group * rows.len()..][..self.group].fill(0);
+        let (group, k) = (self.group, g.w.k);
+        for i in 0..height {
+            // A row that does not exist is the last one again: nobody reads its sums.
+            let r = (rows.start + i).min(rows.end - 1);
+            // SAFETY: the caller's promise.
+            unsafe {
+                let row = g.a.codes.as_ptr().add(r * g.a.stride);
+                let at = packed.add(i * group);
+                match group {
+                    4 => pack_row::<4>(row, k, self.taken, at, 4 * height),
+                    _ => pack_row::<GROUP>(row, k, self.taken, at, GROUP * height),
+                }
             }
         }
     }
 }
 
-/// Spreads a row with `taken` (128 or 0) taken off: `GROUP` bytes every `stride`.
+/// Codes of a register.
+const RUN: usize = 16;
+
+/// Spreads a row with `taken` (128 or 0) taken off: `N` bytes every `stride`. What fills the last of them
+/// meets weights of zero.
+///
+/// # Safety
+/// The row has `k` codes, and all that they fill has a place.
 #[inline]
 #[target_feature(enable = "neon")]
-fn pack_row<const GROUP: usize>(row: &[u8], taken: u8, packed: &mut [u8], stride: usize) {
-    let (whole, rest) = row.as_chunks::<16>();
-    assert!(packed.len() >= (row.len().div_ceil(GROUP).max(1) - 1) * stride + GROUP, "packed rows");
-    let mut at = packed.as_mut_ptr();
-    for codes in whole {
-        // SAFETY: 16 bytes; all groups of the row have a place.
-        unsafe {
-            let codes = veorq_u8(vld1q_u8(codes.as_ptr()), vdupq_n_u8(taken));
-            if GROUP == 8 {
-                let codes = vreinterpretq_u64_u8(codes);
-                vst1q_lane_u64::<0>(at.cast(), codes);
-                vst1q_lane_u64::<1>(at.add(stride).cast(), codes);
-            } else {
-                let codes = vreinterpretq_u32_u8(codes);
-                vst1q_lane_u32::<0>(at.cast(), codes);
-                vst1q_lane_u32::<1>(at.add(stride).cast(), codes);
-                vst1q_lane_u32::<2>(at.add(2 * stride).cast(), codes);
-                vst1q_lane_u32::<3>(at.add(3 * stride).cast(), codes);
-            }
-            at = at.wrapping_add(16 / GROUP * stride);
+unsafe fn pack_row<const N: usize>(
+    row: *const u8,
+    k: usize,
+    taken: u8,
+    to: *mut u8,
+    stride: usize,
+) {
+    let taken = vdupq_n_u8(taken);
+    let (whole, rest) = (k / RUN, k % RUN);
+    let mut to = to;
+    // SAFETY: the caller's promise.
+    unsafe {
+        for i in 0..whole {
+            spread::<N>(veorq_u8(vld1q_u8(row.add(i * RUN)), taken), to, stride, RUN / N);
+            to = to.wrapping_add(RUN / N * stride);
+        }
+        if rest > 0 {
+            let codes = load_rest(row.add(whole * RUN), rest, whole > 0);
+            spread::<N>(veorq_u8(codes, taken), to, stride, rest.div_ceil(N));
         }
     }
-    for (i, codes) in rest.chunks(GROUP).enumerate() {
-        let mut group = [0; GROUP];
-        for (to, code) in group.iter_mut().zip(codes) {
-            *to = code ^ taken;
+}
+
+/// Fewer than [`RUN`] codes; they may follow others.
+///
+/// # Safety
+/// They can be read, and, where there are others, those too.
+#[inline]
+#[target_feature(enable = "neon")]
+unsafe fn load_rest(at: *const u8, count: usize, others: bool) -> uint8x16_t {
+    const PLACES: [u8; RUN] = [0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15];
+    // SAFETY: the caller's promise.
+    unsafe {
+        if others {
+            let missing = RUN - count;
+            let places = vaddq_u8(vld1q_u8(PLACES.as_ptr()), vdupq_n_u8(missing as u8));
+            return vqtbl1q_u8(vld1q_u8(at.sub(missing)), places);
         }
-        packed[(whole.len() * 16 / GROUP + i) * stride..][..GROUP].copy_from_slice(&group);
+        let mut codes = [0; RUN];
+        core::ptr::copy_nonoverlapping(at, codes.as_mut_ptr(), count);
+        vld1q_u8(codes.as_ptr())
+    }
+}
+
+/// Writes the first groups of `N` codes, `stride` bytes apart.
+///
+/// # Safety
+/// They have a place.
+#[inline]
+#[target_feature(enable = "neon")]
+unsafe fn spread<const N: usize>(codes: uint8x16_t, to: *mut u8, stride: usize, groups: usize) {
+    // SAFETY: the caller's promise.
+    unsafe {
+        if N == GROUP {
+            let codes = vreinterpretq_u64_u8(codes);
+            vst1q_lane_u64::<0>(to.cast(), codes);
+            if groups > 1 {
+                vst1q_lane_u64::<1>(to.add(stride).cast(), codes);
+            }
+        } else {
+            let codes = vreinterpretq_u32_u8(codes);
+            vst1q_lane_u32::<0>(to.cast(), codes);
+            if groups > 1 {
+                vst1q_lane_u32::<1>(to.add(stride).cast(), codes);
+            }
+            if groups > 2 {
+                vst1q_lane_u32::<2>(to.add(2 * stride).cast(), codes);
+            }
+            if groups > 3 {
+                vst1q_lane_u32::<3>(to.add(3 * stride).cast(), codes);
+            }
+        }
     }
 }
