@@ -61,10 +61,31 @@ pub fn exp(x: f32) -> f32 {
     if x >= EXP_MIN { y * power } else { 0.0 }
 }
 
+/// Beyond this [`power_of_two`] stays as it is: both it and one over it are normal numbers.
+pub(crate) const POWER_MAX: f32 = 125.0;
+/// 2^f for |f| <= 1/2, highest power first: our own minimax fit of the relative error.
+pub(crate) const POWER_P: [f32; 5] =
+    [9.570_102e-3, 5.591_786e-2, 2.402_474_4e-1, 6.931_218e-1, 9.999_993e-1];
+
+/// 2 to the power `x`, relative error below 4e-6, with `x` clamped to -125..=125 and -125 for NaN: what
+/// gates and probabilities need that become 8-bit codes.
+#[inline]
+#[expect(clippy::manual_clamp, reason = "`clamp` keeps NaN")]
+pub fn power_of_two(x: f32) -> f32 {
+    let t = x.max(-POWER_MAX).min(POWER_MAX);
+    let n = round_even(t);
+    let f = t - n;
+    let mut p = POWER_P[0];
+    for c in &POWER_P[1..] {
+        p = mul_add(p, f, *c);
+    }
+    p * f32::from_bits(((n as i32 + 127) as u32) << 23)
+}
+
 /// `1 / (1 + e^-x)`
 #[inline]
 pub fn sigmoid(x: f32) -> f32 {
-    1.0 / (1.0 + exp(-x))
+    1.0 / (1.0 + power_of_two(x * -LOG2_E))
 }
 
 /// Coefficients of [`gated`] with which it is the Gaussian error linear unit `x * Phi(x)` to 3e-5.
@@ -81,9 +102,16 @@ pub(crate) const GATED_MAX: f32 = 36.0;
 
 /// `x * sigmoid(x * (c0 + t * (c1 + t * c2)))` with `t = min(x * x, 36)`: all the smooth gates.
 #[inline]
-pub fn gated(x: f32, [c0, c1, c2]: [f32; 3]) -> f32 {
+pub fn gated(x: f32, c: [f32; 3]) -> f32 {
     let t = (x * x).min(GATED_MAX);
-    x * sigmoid(x * mul_add(t, mul_add(t, c2, c1), c0))
+    let [c0, c1, c2] = minus_in_twos(c);
+    x / (1.0 + power_of_two(x * mul_add(t, mul_add(t, c2, c1), c0)))
+}
+
+/// Coefficients for a power of 2 with the sign changed.
+#[inline(always)]
+pub(crate) fn minus_in_twos([c0, c1, c2]: [f32; 3]) -> [f32; 3] {
+    [c0 * -LOG2_E, c1 * -LOG2_E, c2 * -LOG2_E]
 }
 
 /// `x * min(max(x / 6 + 1/2, 0), 1)`
@@ -105,6 +133,20 @@ mod tests {
             x += 0.001_37;
         }
         assert!(worst < 2e-7, "relative error {worst:e}");
+    }
+
+    #[test]
+    fn power_of_two_is_within_4e_6_of_the_true_value() {
+        let (mut x, mut worst) = (-125.0f32, 0.0f64);
+        while x <= 125.0 {
+            let truth = libm::exp2(f64::from(x));
+            worst = worst.max(((f64::from(power_of_two(x)) - truth) / truth).abs());
+            x += 0.001_37;
+        }
+        assert!(worst < 4e-6, "relative error {worst:e}");
+        assert_eq!(power_of_two(f32::NAN), power_of_two(-125.0));
+        assert_eq!(power_of_two(f32::INFINITY), power_of_two(125.0));
+        assert!(power_of_two(-126.0).is_normal() && (1.0 / power_of_two(126.0)).is_normal());
     }
 
     #[test]

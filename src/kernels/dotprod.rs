@@ -7,7 +7,7 @@ use core::arch::aarch64::*;
 use core::arch::asm;
 use core::ops::Range;
 
-use super::neon::{self, QUARTER, QUARTERS, Tiles};
+use super::neon::{self, QUARTERS, Tile, Tiles};
 use super::{Gemm, Isa, Kernels, KeyUnits, LANES, Query};
 
 pub(super) static KERNELS: Kernels = Kernels { isa: Isa::Dotprod, gemm, affinity, ..neon::KERNELS };
@@ -22,65 +22,11 @@ fn gemm(g: &Gemm, rows: Range<usize>, panels: Range<usize>, scratch: &mut [u8]) 
     unsafe { TILES.product(g, rows, panels, scratch) }
 }
 
-static TILES: Tiles = Tiles { rows: 6, step: 1, group: 4, taken: 128, arrange: None, sums };
+static TILES: Tiles = Tiles { rows: &[6, 4, 2, 1], group: 4, taken: 128, arrange: None, sums };
 
-/// See [`Tiles::sums`].
-///
-/// # Safety
-/// There are so many packed rows and sums of them (6 at most), and groups of rows and weights.
-#[target_feature(enable = "neon,dotprod")]
-unsafe fn sums(rows: usize, groups: usize, a: *const u8, w: *const i8, sums: *mut [i32; LANES]) {
-    // SAFETY: the caller's promise.
-    unsafe {
-        match rows {
-            1 => few::<1>(groups, a, w, sums),
-            2 => few::<2>(groups, a, w, sums),
-            3 => few::<3>(groups, a, w, sums),
-            4 => few::<4>(groups, a, w, sums),
-            5 => few::<5>(groups, a, w, sums),
-            _ => six(groups, a, w, sums),
-        }
-    }
-}
-
-/// [`sums`] of up to 5 rows.
-///
-/// # Safety
-/// As there.
-#[inline]
-#[target_feature(enable = "neon,dotprod")]
-unsafe fn few<const R: usize>(
-    groups: usize,
-    mut a: *const u8,
-    mut w: *const i8,
-    sums: *mut [i32; LANES],
-) {
-    let mut acc = [[vdupq_n_s32(0); QUARTERS]; R];
-    // SAFETY: the caller's promise.
-    unsafe {
-        for _ in 0..groups {
-            let weights = vld1q_s8_x4(w);
-            for acc in &mut acc {
-                let four = vreinterpretq_s8_s32(vld1q_dup_s32(a.cast()));
-                acc[0] = dot_four::<0>(acc[0], weights.0, four);
-                acc[1] = dot_four::<0>(acc[1], weights.1, four);
-                acc[2] = dot_four::<0>(acc[2], weights.2, four);
-                acc[3] = dot_four::<0>(acc[3], weights.3, four);
-                a = a.add(4);
-            }
-            w = w.add(4 * LANES);
-        }
-        for (r, acc) in acc.into_iter().enumerate() {
-            for (j, acc) in acc.into_iter().enumerate() {
-                vst1q_s32(sums.add(r).cast::<i32>().add(j * QUARTER), acc);
-            }
-        }
-    }
-}
-
-/// A row's four inputs by four registers of weights, to its sums.
+/// A row's four inputs, a lane of a register, by four registers of weights, to its sums.
 macro_rules! row {
-    ($inputs:literal[$four:literal], $a:literal $b:literal $c:literal $d:literal) => {
+    ($inputs:literal[$four:literal]: $a:literal $b:literal $c:literal $d:literal) => {
         concat!(
             "sdot v",
             $a,
@@ -114,93 +60,51 @@ macro_rules! row {
     };
 }
 
-/// Six rows over a group that starts in the first lanes of register 4.
-macro_rules! even_group {
-    () => {
+/// The rows of a tile over a group of inputs.
+macro_rules! group {
+    ($($inputs:literal[$four:literal]: $sums:tt)*) => {
         concat!(
             "ld1 {{v0.16b, v1.16b, v2.16b, v3.16b}}, [{w}], #64\n",
-            row!(4[0], 8 9 10 11),
-            row!(4[1], 12 13 14 15),
-            row!(4[2], 16 17 18 19),
-            row!(4[3], 20 21 22 23),
-            row!(5[0], 24 25 26 27),
-            row!(5[1], 28 29 30 31),
+            $(group!(row $inputs $four $sums),)*
         )
     };
-}
-
-/// Six rows over the group that follows.
-macro_rules! odd_group {
-    () => {
-        concat!(
-            "ld1 {{v0.16b, v1.16b, v2.16b, v3.16b}}, [{w}], #64\n",
-            row!(5[2], 8 9 10 11),
-            row!(5[3], 12 13 14 15),
-            row!(6[0], 16 17 18 19),
-            row!(6[1], 20 21 22 23),
-            row!(6[2], 24 25 26 27),
-            row!(6[3], 28 29 30 31),
-        )
+    (row $inputs:literal $four:literal ($a:literal $b:literal $c:literal $d:literal)) => {
+        row!($inputs[$four]: $a $b $c $d)
     };
 }
 
-/// Sums of rows that have registers of their own.
-macro_rules! all_sums {
-    ($each:ident) => {
-        concat!(
-            $each!(8 9 10 11), $each!(12 13 14 15), $each!(16 17 18 19),
-            $each!(20 21 22 23), $each!(24 25 26 27), $each!(28 29 30 31),
-        )
-    };
-}
-
-macro_rules! clear {
-    ($($sum:literal)*) => { concat!($("movi v", $sum, ".4s, #0\n",)*) };
-}
-
-macro_rules! store {
-    ($a:literal $b:literal $c:literal $d:literal) => {
-        concat!("st1 {{v", $a, ".4s, v", $b, ".4s, v", $c, ".4s, v", $d, ".4s}}, [{sums}], #64\n")
-    };
-}
-
-/// [`sums`] of 6 rows: 24 registers of sums, 4 of weights, 3 with the inputs of two groups.
-///
-/// # Safety
-/// As there.
-#[target_feature(enable = "neon,dotprod")]
-unsafe fn six(groups: usize, a: *const u8, w: *const i8, sums: *mut [i32; LANES]) {
-    // SAFETY: the caller's promise.
-    unsafe {
+/// The sums of rows that have four registers each. Four groups of inputs make a turn, which `$loads`
+/// begin: what has the inputs of two groups, or of all four, and then the rows' lanes in each of them.
+macro_rules! tile {
+    (
+        $tile:ident; $([$s0:literal $s1:literal $s2:literal $s3:literal])*;
+        $(turn $load:literal $(($($group:tt)*))*;)*
+        rest $last:literal ($($rest:tt)*)
+    ) => {
         asm!(
-            all_sums!(clear),
+            $(concat!("ld1 {{v", $s0, ".4s, v", $s1, ".4s, v", $s2, ".4s, v", $s3, ".4s}}, [{starts}]"),)*
             "cbz {fours}, 3f",
             "2:",
-            "ld1 {{v4.16b, v5.16b, v6.16b}}, [{a}], #48",
-            even_group!(),
-            odd_group!(),
-            "ld1 {{v4.16b, v5.16b, v6.16b}}, [{a}], #48",
-            even_group!(),
-            odd_group!(),
+            $($load, $(group!($($group)*),)*)*
             "subs {fours}, {fours}, #1",
             "b.ne 2b",
             "3:",
             "cbz {rest}, 5f",
             "4:",
-            "ldr d5, [{a}, #16]",
-            "ldr q4, [{a}], #24",
-            even_group!(),
+            $last,
+            group!($($rest)*),
             "subs {rest}, {rest}, #1",
             "b.ne 4b",
             "5:",
-            all_sums!(store),
-            a = inout(reg) a => _,
-            w = inout(reg) w => _,
-            sums = inout(reg) sums => _,
-            fours = inout(reg) groups / 4 => _,
-            rest = inout(reg) groups % 4 => _,
+            $(concat!("st1 {{v", $s0, ".4s, v", $s1, ".4s, v", $s2, ".4s, v", $s3, ".4s}}, [{sums}], #64"),)*
+            a = inout(reg) $tile.a => _,
+            w = inout(reg) $tile.w => _,
+            starts = in(reg) $tile.starts,
+            sums = inout(reg) $tile.sums => _,
+            fours = inout(reg) $tile.groups / 4 => _,
+            rest = inout(reg) $tile.groups % 4 => _,
             out("v0") _, out("v1") _, out("v2") _, out("v3") _,
-            out("v4") _, out("v5") _, out("v6") _,
+            out("v4") _, out("v5") _, out("v6") _, out("v7") _,
             out("v8") _, out("v9") _, out("v10") _, out("v11") _,
             out("v12") _, out("v13") _, out("v14") _, out("v15") _,
             out("v16") _, out("v17") _, out("v18") _, out("v19") _,
@@ -208,7 +112,60 @@ unsafe fn six(groups: usize, a: *const u8, w: *const i8, sums: *mut [i32; LANES]
             out("v24") _, out("v25") _, out("v26") _, out("v27") _,
             out("v28") _, out("v29") _, out("v30") _, out("v31") _,
             options(nostack),
-        );
+        )
+    };
+}
+
+/// See [`Tiles::sums`].
+///
+/// # Safety
+/// What the tile (of 1, 2, 4 or 6 rows) points to exists.
+#[target_feature(enable = "neon,dotprod")]
+unsafe fn sums(tile: Tile) {
+    // SAFETY: the caller's promise.
+    unsafe {
+        match tile.rows {
+            1 => tile!(tile; [8 9 10 11];
+                turn "ldr q4, [{a}], #16"
+                    (4[0]: (8 9 10 11)) (4[1]: (8 9 10 11))
+                    (4[2]: (8 9 10 11)) (4[3]: (8 9 10 11));
+                rest "ldr s4, [{a}], #4" (4[0]: (8 9 10 11))),
+            2 => tile!(tile; [8 9 10 11] [12 13 14 15];
+                turn "ldp q4, q5, [{a}], #32"
+                    (4[0]: (8 9 10 11) 4[1]: (12 13 14 15))
+                    (4[2]: (8 9 10 11) 4[3]: (12 13 14 15))
+                    (5[0]: (8 9 10 11) 5[1]: (12 13 14 15))
+                    (5[2]: (8 9 10 11) 5[3]: (12 13 14 15));
+                rest "ldr d4, [{a}], #8" (4[0]: (8 9 10 11) 4[1]: (12 13 14 15))),
+            4 => tile!(tile; [8 9 10 11] [12 13 14 15] [16 17 18 19] [20 21 22 23];
+                turn "ld1 {{v4.16b, v5.16b, v6.16b, v7.16b}}, [{a}], #64"
+                    (4[0]: (8 9 10 11) 4[1]: (12 13 14 15)
+                     4[2]: (16 17 18 19) 4[3]: (20 21 22 23))
+                    (5[0]: (8 9 10 11) 5[1]: (12 13 14 15)
+                     5[2]: (16 17 18 19) 5[3]: (20 21 22 23))
+                    (6[0]: (8 9 10 11) 6[1]: (12 13 14 15)
+                     6[2]: (16 17 18 19) 6[3]: (20 21 22 23))
+                    (7[0]: (8 9 10 11) 7[1]: (12 13 14 15)
+                     7[2]: (16 17 18 19) 7[3]: (20 21 22 23));
+                rest "ldr q4, [{a}], #16"
+                    (4[0]: (8 9 10 11) 4[1]: (12 13 14 15)
+                     4[2]: (16 17 18 19) 4[3]: (20 21 22 23))),
+            _ => tile!(tile;
+                [8 9 10 11] [12 13 14 15] [16 17 18 19] [20 21 22 23] [24 25 26 27] [28 29 30 31];
+                turn "ld1 {{v4.16b, v5.16b, v6.16b}}, [{a}], #48"
+                    (4[0]: (8 9 10 11) 4[1]: (12 13 14 15) 4[2]: (16 17 18 19)
+                     4[3]: (20 21 22 23) 5[0]: (24 25 26 27) 5[1]: (28 29 30 31))
+                    (5[2]: (8 9 10 11) 5[3]: (12 13 14 15) 6[0]: (16 17 18 19)
+                     6[1]: (20 21 22 23) 6[2]: (24 25 26 27) 6[3]: (28 29 30 31));
+                turn "ld1 {{v4.16b, v5.16b, v6.16b}}, [{a}], #48"
+                    (4[0]: (8 9 10 11) 4[1]: (12 13 14 15) 4[2]: (16 17 18 19)
+                     4[3]: (20 21 22 23) 5[0]: (24 25 26 27) 5[1]: (28 29 30 31))
+                    (5[2]: (8 9 10 11) 5[3]: (12 13 14 15) 6[0]: (16 17 18 19)
+                     6[1]: (20 21 22 23) 6[2]: (24 25 26 27) 6[3]: (28 29 30 31));
+                rest "ldr d5, [{a}, #16]\nldr q4, [{a}], #24"
+                    (4[0]: (8 9 10 11) 4[1]: (12 13 14 15) 4[2]: (16 17 18 19)
+                     4[3]: (20 21 22 23) 5[0]: (24 25 26 27) 5[1]: (28 29 30 31))),
+        }
     }
 }
 

@@ -5,7 +5,7 @@ use core::arch::aarch64::*;
 use core::arch::asm;
 use core::ops::Range;
 
-use super::neon::Tiles;
+use super::neon::{Tile, Tiles};
 use super::{Gemm, Isa, Kernels, LANES, dotprod};
 
 static KERNELS: Kernels = Kernels { isa: Isa::I8mm, gemm, ..dotprod::KERNELS };
@@ -21,7 +21,7 @@ fn gemm(g: &Gemm, rows: Range<usize>, panels: Range<usize>, scratch: &mut [u8]) 
     unsafe { TILES.product(g, rows, panels, scratch) }
 }
 
-static TILES: Tiles = Tiles { rows: 6, step: 2, group: 8, taken: 0, arrange: Some(arrange), sums };
+static TILES: Tiles = Tiles { rows: &[6, 4, 2], group: 8, taken: 0, arrange: Some(arrange), sums };
 
 /// The order of the tiles: `[groups of 8 inputs][channels][8]`.
 ///
@@ -124,7 +124,7 @@ macro_rules! part {
 /// The sums of pairs of rows that have eight registers each; their inputs are in one.
 macro_rules! tile {
     (
-        $groups:ident, $a:ident, $w:ident, $sums:ident, $load:literal;
+        $tile:ident, $load:literal;
         $([$inputs:literal:
             $s0:literal $s1:literal $s2:literal $s3:literal
             $s4:literal $s5:literal $s6:literal $s7:literal])*
@@ -145,10 +145,10 @@ macro_rules! tile {
             "b.pl 2b",
             $(part!($s0 $s1), part!($s2 $s3), part!($s4 $s5), part!($s6 $s7),
             "add {sums}, {sums}, #64",)*
-            a = inout(reg) $a => _,
-            w = inout(reg) $w => _,
-            groups = inout(reg) $groups => _,
-            sums = inout(reg) $sums => _,
+            a = inout(reg) $tile.a => _,
+            w = inout(reg) $tile.w => _,
+            groups = inout(reg) $tile.groups => _,
+            sums = inout(reg) $tile.sums => _,
             out("v0") _, out("v1") _, out("v2") _, out("v3") _,
             out("v4") _, out("v5") _, out("v6") _,
             out("v8") _, out("v9") _, out("v10") _, out("v11") _,
@@ -162,19 +162,19 @@ macro_rules! tile {
     };
 }
 
-/// See [`Tiles::sums`].
+/// See [`Tiles::sums`]; nothing was taken off the codes.
 ///
 /// # Safety
-/// There are so many packed rows and sums of them (2, 4 or 6), and groups of rows and weights.
+/// What the tile (of 2, 4 or 6 rows) points to exists.
 #[target_feature(enable = "neon,i8mm")]
-unsafe fn sums(rows: usize, groups: usize, a: *const u8, w: *const i8, sums: *mut [i32; LANES]) {
+unsafe fn sums(tile: Tile) {
     // SAFETY: the caller's promise.
     unsafe {
-        match rows {
-            2 => tile!(groups, a, w, sums, "ldr q4, [{a}], #16"; [4: 8 9 10 11 12 13 14 15]),
-            4 => tile!(groups, a, w, sums, "ldp q4, q5, [{a}], #32";
+        match tile.rows {
+            2 => tile!(tile, "ldr q4, [{a}], #16"; [4: 8 9 10 11 12 13 14 15]),
+            4 => tile!(tile, "ldp q4, q5, [{a}], #32";
                 [4: 8 9 10 11 12 13 14 15] [5: 16 17 18 19 20 21 22 23]),
-            _ => tile!(groups, a, w, sums, "ld1 {{v4.16b, v5.16b, v6.16b}}, [{a}], #48";
+            _ => tile!(tile, "ld1 {{v4.16b, v5.16b, v6.16b}}, [{a}], #48";
                 [4: 8 9 10 11 12 13 14 15] [5: 16 17 18 19 20 21 22 23]
                 [6: 24 25 26 27 28 29 30 31]),
         }

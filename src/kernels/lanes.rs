@@ -195,49 +195,40 @@ pub(super) trait Lanes: Copy {
         }
     }
 
-    /// [`math::exp`] of values up to 0, but e^-87 and not 0 below -87.
+    /// [`math::power_of_two`].
     #[inline(always)]
-    fn exp_of_negative(self) -> Self {
-        self.max(Self::splat(math::EXP_MIN)).exp_inside()
-    }
-
-    /// [`math::exp`] of values in -87..=87.
-    #[inline(always)]
-    fn exp_inside(self) -> Self {
+    fn power_of_two(self) -> Self {
         let set = Self::splat;
-        let n = self.mul(set(math::LOG2_E)).round();
-        let r = n.neg().mul_add(set(math::LN_2_HIGH), self);
-        let r = n.neg().mul_add(set(math::LN_2_LOW), r);
-        let mut p = set(math::EXP_P[0]);
-        for c in &math::EXP_P[1..] {
-            p = p.mul_add(r, set(*c));
-        }
-        let y = p.mul_add(r.mul(r), r).add(set(1.0));
-        y.times_power_of_two(n)
+        self.max(set(-math::POWER_MAX)).min(set(math::POWER_MAX)).power_inside()
     }
 
-    /// 1 / (1 + e^x): in [`math::sigmoid`] of `-x` it is the same whether a power below e^-87 counts as
-    /// that or as 0.
+    /// [`math::power_of_two`] of values in -125..=125.
     #[inline(always)]
-    fn sigmoid_of_minus(self) -> Self {
-        let (set, one) = (Self::splat, Self::splat(1.0));
-        let power = self.max(set(math::EXP_MIN)).min(set(math::EXP_MAX)).exp_inside();
-        one.div(one.add(power))
+    fn power_inside(self) -> Self {
+        let set = Self::splat;
+        let n = self.round();
+        let f = self.sub(n);
+        let mut p = set(math::POWER_P[0]);
+        for c in &math::POWER_P[1..] {
+            p = p.mul_add(f, set(*c));
+        }
+        p.times_power_of_two(n)
     }
 
     /// [`math::sigmoid`].
     #[inline(always)]
     fn sigmoid(self) -> Self {
-        self.neg().sigmoid_of_minus()
+        let (one, minus) = (Self::splat(1.0), self.mul(Self::splat(-math::LOG2_E)));
+        one.div(one.add(minus.power_of_two()))
     }
 
     /// [`math::gated`].
     #[inline(always)]
-    fn gated(self, [c0, c1, c2]: [f32; 3]) -> Self {
-        let set = Self::splat;
+    fn gated(self, c: [f32; 3]) -> Self {
+        let (set, [c0, c1, c2]) = (Self::splat, math::minus_in_twos(c));
         let t = self.mul(self).min(set(math::GATED_MAX));
-        let minus_gate = t.mul_add(t.mul_add(set(-c2), set(-c1)), set(-c0));
-        self.mul(self.mul(minus_gate).sigmoid_of_minus())
+        let gate = self.mul(t.mul_add(t.mul_add(set(c2), set(c1)), set(c0)));
+        self.div(set(1.0).add(gate.power_of_two()))
     }
 
     /// [`math::hard_swish`].

@@ -222,7 +222,8 @@ pub(super) fn softmax(row: &[f32], codes: &mut [u8]) -> f32 {
     let greatest = row.iter().copied().fold(f32::MIN, f32::max);
     codes.fill(0);
     for (code, x) in codes.iter_mut().zip(row) {
-        *code = math::round_even(math::exp(x - greatest) * 255.0) as u8;
+        let power = math::power_of_two((x - greatest) * math::LOG2_E);
+        *code = math::round_even(power * 255.0) as u8;
     }
     over_total(codes)
 }

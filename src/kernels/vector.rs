@@ -4,6 +4,7 @@
 use super::end::{Curve, Units};
 use super::lanes::Lanes;
 use super::{LANES, Quantize, Requant, Values, scalar};
+use crate::math;
 
 /// Makes an instruction set's functions of the generic ones.
 macro_rules! stamp {
@@ -243,9 +244,9 @@ pub(super) fn softmax<V: Lanes>(row: &[f32], codes: &mut [u8]) -> f32 {
         let at = at.min(last);
         // SAFETY: the run is inside of the row, and the codes are as long.
         unsafe {
-            // Powers below e^-87 may count as that: their code is 0.
-            let y = load::<V>(row, at).sub(greatest).exp_of_negative().mul(V::splat(255.0));
-            y.store_codes(codes.as_mut_ptr().add(at));
+            let t = load::<V>(row, at).sub(greatest).mul(V::splat(math::LOG2_E));
+            let power = t.max(V::splat(-math::POWER_MAX)).power_inside();
+            power.mul(V::splat(255.0)).store_codes(codes.as_mut_ptr().add(at));
         }
     }
     scalar::over_total(codes)

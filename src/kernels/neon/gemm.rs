@@ -4,7 +4,7 @@ use core::arch::aarch64::*;
 use core::arch::asm;
 use core::ops::Range;
 
-use super::packed::{GROUP, Tiles};
+use super::packed::{GROUP, Tile, Tiles};
 use crate::kernels::{Gemm, LANES};
 
 #[target_feature(enable = "neon")]
@@ -14,7 +14,7 @@ pub(super) fn gemm(g: &Gemm, rows: Range<usize>, panels: Range<usize>, scratch: 
 }
 
 static TILES: Tiles =
-    Tiles { rows: 4, step: 1, group: GROUP, taken: 128, arrange: Some(arrange), sums };
+    Tiles { rows: &[4, 3, 2, 1], group: GROUP, taken: 128, arrange: Some(arrange), sums };
 
 /// Products of four pairs of inputs may be added in 16 bits if, in every lane, the sizes of their
 /// weights stay below this: 128 * 255 < 2^15.
@@ -183,10 +183,9 @@ macro_rules! row_of_twos {
 
 /// The sums of rows that have four registers each.
 macro_rules! tile {
-    ($groups:ident, $a:ident, $w:ident, $sums:ident; $([$s0:literal $s1:literal $s2:literal $s3:literal])*) => {
+    ($tile:ident; $([$s0:literal $s1:literal $s2:literal $s3:literal])*) => {
         asm!(
-            $(concat!("movi v", $s0, ".4s, #0"), concat!("movi v", $s1, ".4s, #0"),
-            concat!("movi v", $s2, ".4s, #0"), concat!("movi v", $s3, ".4s, #0"),)*
+            $(concat!("ld1 {{v", $s0, ".4s, v", $s1, ".4s, v", $s2, ".4s, v", $s3, ".4s}}, [{starts}]"),)*
             "b 4f",
             "2:",
             "ld1 {{v8.16b, v9.16b, v10.16b, v11.16b}}, [{w}], #64",
@@ -201,13 +200,13 @@ macro_rules! tile {
             $(row_of_twos!($s0 $s1 $s2 $s3),)*
             "b 4b",
             "5:",
-            $(concat!("stp q", $s0, ", q", $s1, ", [{sums}], #32"),
-            concat!("stp q", $s2, ", q", $s3, ", [{sums}], #32"),)*
-            a = inout(reg) $a => _,
-            w = inout(reg) $w => _,
-            marks = inout(reg) $w.add($groups * GROUP * LANES) => _,
+            $(concat!("st1 {{v", $s0, ".4s, v", $s1, ".4s, v", $s2, ".4s, v", $s3, ".4s}}, [{sums}], #64"),)*
+            a = inout(reg) $tile.a => _,
+            w = inout(reg) $tile.w => _,
+            marks = inout(reg) $tile.w.add($tile.groups * GROUP * LANES) => _,
             mark = out(reg) _,
-            sums = inout(reg) $sums => _,
+            starts = in(reg) $tile.starts,
+            sums = inout(reg) $tile.sums => _,
             out("v0") _, out("v1") _, out("v2") _, out("v3") _,
             out("v4") _, out("v5") _, out("v6") _, out("v7") _,
             out("v8") _, out("v9") _, out("v10") _, out("v11") _,
@@ -224,19 +223,16 @@ macro_rules! tile {
 /// See [`Tiles::sums`].
 ///
 /// # Safety
-/// There are so many packed rows and sums of them (4 at most), and groups of rows and weights.
+/// What the tile (of 4 rows at most) points to exists.
 #[target_feature(enable = "neon")]
-unsafe fn sums(rows: usize, groups: usize, a: *const u8, w: *const i8, sums: *mut [i32; LANES]) {
+unsafe fn sums(tile: Tile) {
     // SAFETY: the caller's promise; marks follow the weights.
     unsafe {
-        match rows {
-            1 => tile!(groups, a, w, sums; [16 17 18 19]),
-            2 => tile!(groups, a, w, sums; [16 17 18 19] [20 21 22 23]),
-            3 => tile!(groups, a, w, sums; [16 17 18 19] [20 21 22 23] [24 25 26 27]),
-            _ => {
-                tile!(groups, a, w, sums;
-                    [16 17 18 19] [20 21 22 23] [24 25 26 27] [28 29 30 31])
-            }
+        match tile.rows {
+            1 => tile!(tile; [16 17 18 19]),
+            2 => tile!(tile; [16 17 18 19] [20 21 22 23]),
+            3 => tile!(tile; [16 17 18 19] [20 21 22 23] [24 25 26 27]),
+            _ => tile!(tile; [16 17 18 19] [20 21 22 23] [24 25 26 27] [28 29 30 31]),
         }
     }
 }

@@ -18,7 +18,7 @@ use depthwise::depthwise;
 use float::{dot_f32, matvec_f16};
 use gemm::gemm;
 use lanes::F32x16;
-pub(super) use packed::Tiles;
+pub(super) use packed::{Tile, Tiles};
 
 pub(super) static KERNELS: Kernels = Kernels {
     isa: Isa::Neon,

@@ -13,10 +13,9 @@ const BLOCK: usize = 60;
 
 /// What an instruction set has of its own.
 pub(in crate::kernels) struct Tiles {
-    /// Rows of the largest tile, a divisor of [`BLOCK`]. The last tile of a block has what is left.
-    pub(in crate::kernels) rows: usize,
-    /// Smaller tiles have a multiple of this many rows; nobody reads the sums of one that is too much.
-    pub(in crate::kernels) step: usize,
+    /// Rows of the tiles, the largest first, a divisor of [`BLOCK`]; the smallest one may have a row too
+    /// much, whose sums nobody reads.
+    pub(in crate::kernels) rows: &'static [usize],
     /// Inputs of a row that lie side by side: a packed tile is `[inputs / group][rows][group]`, its
     /// inputs filled up to whole groups.
     pub(in crate::kernels) group: usize,
@@ -24,8 +23,25 @@ pub(in crate::kernels) struct Tiles {
     pub(in crate::kernels) taken: u8,
     /// Puts a panel's weights in the order of [`Tiles::sums`], if that is not the panel's own.
     pub(in crate::kernels) arrange: Option<unsafe fn(&[i8], &mut [i8])>,
-    /// Writes the sums of a tile of so many rows and a panel over so many groups of inputs.
-    pub(in crate::kernels) sums: unsafe fn(usize, usize, *const u8, *const i8, *mut [i32; LANES]),
+    /// The sums of a tile and a panel.
+    pub(in crate::kernels) sums: unsafe fn(Tile),
+}
+
+/// A tile and a panel.
+#[derive(Clone, Copy)]
+pub(in crate::kernels) struct Tile {
+    /// Rows of the tile.
+    pub(in crate::kernels) rows: usize,
+    /// Groups of inputs.
+    pub(in crate::kernels) groups: usize,
+    /// The packed rows.
+    pub(in crate::kernels) a: *const u8,
+    /// The panel's weights.
+    pub(in crate::kernels) w: *const i8,
+    /// What is added to the sums of each row: what was taken off the codes.
+    pub(in crate::kernels) starts: *const [i32; LANES],
+    /// Where the sums go.
+    pub(in crate::kernels) sums: *mut [i32; LANES],
 }
 
 /// Bytes of scratch for products over `k` inputs: a block of rows, and a panel with a byte for each
@@ -53,63 +69,83 @@ impl Tiles {
         assert!(scratch.len() >= self::scratch(k), "gemm: scratch");
         let groups = k.div_ceil(self.group);
         let (packed, arranged) = scratch.split_at_mut(BLOCK * k.next_multiple_of(GROUP));
+        let packed = packed.as_mut_ptr();
         // SAFETY: any bit pattern of u8 is one of i8.
         let (_, arranged, _) = unsafe { arranged.align_to_mut::<i8>() };
         // Blocks of about the same size, so that the last one is not too small for its panels.
         let blocks = count.div_ceil(BLOCK).max(1);
-        let block = count.div_ceil(blocks).next_multiple_of(self.rows);
-        let mut sums = [[0; LANES]; BLOCK];
+        let block = count.div_ceil(blocks).next_multiple_of(self.rows[0]);
+        let mut sums = [[0; LANES]; BLOCK + 1];
         for start in rows.clone().step_by(block.max(1)) {
-            let block = start..rows.end.min(start + block);
-            for tile in block.clone().step_by(self.rows) {
-                let rows = tile..block.end.min(tile + self.rows);
-                // SAFETY: the rows exist; there is room for a block.
-                unsafe {
-                    let packed = packed.as_mut_ptr().add((tile - start) * groups * self.group);
-                    self.pack(g, rows, packed);
+            let block = rows.end.min(start + block) - start;
+            let mut first = 0;
+            while first < block {
+                let height = self.height(block - first);
+                for i in 0..height {
+                    // A row too much is the last one again.
+                    let r = start + (first + i).min(block - 1);
+                    // SAFETY: the row exists; there is room for a block.
+                    unsafe {
+                        let to = packed.add((first * groups + i) * self.group);
+                        self.pack_row(g, r, to, height);
+                    }
                 }
+                first += height;
             }
             for p in panels.clone() {
                 let mut weights = &g.w.data[p * g.w.panel_len()..][..g.w.panel_len()];
+                let columns = &g.w.sums[p * LANES..][..LANES];
+                let mut starts = [0; LANES];
+                for (start, sum) in starts.iter_mut().zip(columns) {
+                    *start = i32::from(self.taken).wrapping_mul(*sum);
+                }
                 // SAFETY: the packed rows and the panel have `groups` groups; there are sums for every
-                // row of the block and (a multiple of `step`) more.
+                // row of the block and one more.
                 unsafe {
                     if let Some(arrange) = self.arrange {
                         arrange(weights, arranged);
                         weights = arranged;
                     }
-                    for tile in (0..block.len()).step_by(self.rows) {
-                        let rows = self.rows.min(block.len() - tile).next_multiple_of(self.step);
-                        let packed = packed.as_ptr().add(tile * groups * self.group);
-                        let sums = sums.as_mut_ptr().add(tile);
-                        (self.sums)(rows, groups, packed, weights.as_ptr(), sums);
+                    let mut first = 0;
+                    while first < block {
+                        let rows = self.height(block - first);
+                        let a = packed.add(first * groups * self.group);
+                        let (w, sums) = (weights.as_ptr(), sums.as_mut_ptr().add(first));
+                        (self.sums)(Tile { rows, groups, a, w, starts: &starts, sums });
+                        first += rows;
                     }
-                    let sums = &sums[..block.len()];
-                    finish(&g.end, start, p * LANES, sums, i32::from(self.taken));
+                    finish(&g.end, start, p * LANES, &sums[..block], 0);
                 }
             }
         }
     }
 
-    /// Packs the rows of a tile.
+    /// Rows of the next tile where so many are left.
+    #[inline]
+    fn height(&self, left: usize) -> usize {
+        let mut rows = self.rows.iter();
+        let mut height = self.rows[0];
+        while height > left
+            && let Some(smaller) = rows.next()
+        {
+            height = *smaller;
+        }
+        height
+    }
+
+    /// Packs row `r` of the product as a row of a tile of `height`.
     ///
     /// # Safety
-    /// The rows exist, and `packed` has a place for them.
+    /// The row exists, and there is room for it.
+    #[inline]
     #[target_feature(enable = "neon")]
-    unsafe fn pack(&self, g: &Gemm, rows: Range<usize>, packed: *mut u8) {
-        let height = rows.len().next_multiple_of(self.step);
-        let (group, k) = (self.group, g.w.k);
-        for i in 0..height {
-            // A row that does not exist is the last one again: nobody reads its sums.
-            let r = (rows.start + i).min(rows.end - 1);
-            // SAFETY: the caller's promise.
-            unsafe {
-                let row = g.a.codes.as_ptr().add(r * g.a.stride);
-                let at = packed.add(i * group);
-                match group {
-                    4 => pack_row::<4>(row, k, self.taken, at, 4 * height),
-                    _ => pack_row::<GROUP>(row, k, self.taken, at, GROUP * height),
-                }
+    unsafe fn pack_row(&self, g: &Gemm, r: usize, to: *mut u8, height: usize) {
+        // SAFETY: the caller's promise.
+        unsafe {
+            let row = g.a.codes.as_ptr().add(r * g.a.stride);
+            match self.group {
+                4 => pack_row::<4>(row, g.w.k, self.taken, to, 4 * height),
+                _ => pack_row::<GROUP>(row, g.w.k, self.taken, to, GROUP * height),
             }
         }
     }
