@@ -2,6 +2,7 @@
 //! answers go to stdout, everything else to stderr.
 
 mod answer;
+mod bench;
 mod build;
 mod classify;
 mod dataset;
@@ -59,6 +60,7 @@ enum Command {
     Embed(embed::Embed),
     #[cfg(feature = "import")]
     Encoder(encoder::Encoder),
+    Bench(bench::Bench),
     Inspect(inspect::Inspect),
     Doctor(doctor::Doctor),
 }
@@ -85,6 +87,7 @@ pub fn main() -> ExitCode {
         Command::Embed(command) => command.run(&shared),
         #[cfg(feature = "import")]
         Command::Encoder(command) => command.run(&shared),
+        Command::Bench(command) => command.run(&shared),
         Command::Inspect(command) => command.run(&shared),
         Command::Doctor(command) => command.run(&shared),
     };

@@ -16,8 +16,10 @@ pub use project::project;
 
 use std::ops::Range;
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use tract_core::internal::{TractError, TypedSimpleState, tvec};
+use tract_core::plan;
 
 use self::graph::Graph;
 use self::ops::Slot;
@@ -222,12 +224,26 @@ impl Encoder {
     /// # Errors
     /// A picture of another size, or a failure inside of the graph.
     pub fn encode(&mut self, pixels: &[u8], out: &mut Embedding) -> Result<(), EncoderError> {
+        self.encode_timed(pixels, out, &mut [])
+    }
+
+    /// [`encode`](Self::encode), with the time that each of [`layers`](Self::layers) took; nothing is
+    /// measured where `times` is empty.
+    ///
+    /// # Errors
+    /// As `encode`.
+    pub fn encode_timed(
+        &mut self,
+        pixels: &[u8],
+        out: &mut Embedding,
+        times: &mut [Duration],
+    ) -> Result<(), EncoderError> {
         let side = self.preprocess.size as usize;
         if pixels.len() != side * side * 3 {
             let (expected, found) = (side * side * 3, pixels.len());
             return Err(EncoderError::Pixels { expected, side, found });
         }
-        self.run(pixels, &mut out.trunk).map_err(EncoderError::Graph)?;
+        self.run(pixels, &mut out.trunk, times).map_err(EncoderError::Graph)?;
         project::normalize(self.kernels, &mut out.trunk);
         match &self.projection {
             None => out.projected.clear(),
@@ -241,7 +257,12 @@ impl Encoder {
     }
 
     /// The trunk before it is scaled to unit norm.
-    fn run(&mut self, pixels: &[u8], out: &mut Vec<f32>) -> Result<(), TractError> {
+    fn run(
+        &mut self,
+        pixels: &[u8],
+        out: &mut Vec<f32>,
+        times: &mut [Duration],
+    ) -> Result<(), TractError> {
         let picture = self.picture.write(|slot| match slot {
             Out::Codes(slot) => {
                 slot.copy_from_slice(pixels);
@@ -249,7 +270,19 @@ impl Encoder {
             }
             Out::Real(_) => Ok(()),
         })?;
-        let outputs = self.state.run(tvec!(picture))?;
+        let outputs = if times.is_empty() {
+            self.state.run(tvec!(picture))?
+        } else {
+            self.state.run_plan_with_eval(tvec!(picture), |context, state, node, inputs| {
+                let begun = Instant::now();
+                let result = plan::eval(context, state, node, inputs);
+                // Node 0 is the picture.
+                if let Some(time) = node.id.checked_sub(1).and_then(|layer| times.get_mut(layer)) {
+                    *time = begun.elapsed();
+                }
+                result
+            })?
+        };
         out.clear();
         out.extend_from_slice(outputs[0].try_as_plain_ram()?.as_slice::<f32>()?);
         Ok(())

@@ -16,7 +16,7 @@ pub mod source;
 pub use decode::{Decoder, decode, read};
 pub use error::FrameError;
 pub use preprocess::Preprocessor;
-pub use source::{Format, Pace, Source, SourceOptions, Stamp, open};
+pub use source::{DEMO_PHOTOGRAPH, Format, Pace, Source, SourceOptions, Stamp, open};
 
 /// Sizes above which a picture is refused before memory is taken for it.
 pub mod limits {

@@ -21,6 +21,9 @@ const PHOTOGRAPHS: &[(&str, &[u8])] = photographs![
     "sunflower_74.jpg",
 ];
 
+/// One of them, for measurements.
+pub const DEMO_PHOTOGRAPH: &[u8] = PHOTOGRAPHS[0].1;
+
 /// The bundled photographs replayed as if a camera saw them.
 pub(super) struct Demo {
     number: u64,

@@ -14,6 +14,7 @@ mod yuv;
 use std::path::Path;
 use std::sync::Arc;
 
+pub use demo::DEMO_PHOTOGRAPH;
 pub use images::{is_picture, pictures};
 pub use pace::Pace;
 
