@@ -42,6 +42,7 @@ fn every_family_is_imported_and_gives_the_committed_bits() {
             projection: None,
             vocabulary: None,
             min_cosine: 0.0,
+            mixed: None,
             output: Some(entry["output"].as_str().unwrap().to_owned()),
         };
         let onnx = fs::read(Path::new(ENCODERS).join(format!("{name}.onnx"))).unwrap();

@@ -40,7 +40,7 @@ The photographs show the importer which values occur inside of the network: a hu
 many kinds and like those that the camera will see. --size, --resize, --mean and --std must be what
 the network was trained with, or its features are worth little; they are told by whoever trained it.")]
 struct Import {
-    /// The network: convolutions up to a global average pool, as MobileNet and EfficientNet-Lite
+    /// The image encoder: CLIP and other ViTs, MobileCLIP, ResNet, MobileNet, EfficientNet-Lite
     model: PathBuf,
 
     /// The encoder file to write
@@ -90,6 +90,11 @@ struct Import {
     /// Refuse an encoder whose features have a smaller mean cosine to the network's own
     #[arg(long, value_name = "COSINE", default_value_t = MIN_COSINE)]
     min_cosine: f64,
+
+    /// Keep the layers that lose most in float, which makes them slow, until the features have this
+    /// mean cosine to the network's own
+    #[arg(long, value_name = "COSINE")]
+    mixed: Option<f64>,
 }
 
 #[derive(Clone, Copy, ValueEnum)]
@@ -133,6 +138,7 @@ impl Import {
             vocabulary: None,
             output: self.feature.clone(),
             min_cosine: self.min_cosine,
+            mixed: self.mixed,
         };
         if let Some(path) = &self.projection {
             let named = || path.display().to_string();

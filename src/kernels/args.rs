@@ -3,6 +3,7 @@
 use core::ops::Range;
 
 use super::pack::packed_len;
+use crate::math;
 
 /// Lanes of a float sum, and the output channels (or keys) of a weight panel.
 pub const LANES: usize = 16;
@@ -119,6 +120,22 @@ impl<'a> Requant<'a> {
     pub fn to_real(scale: &'a [f32], bias: &'a [f32]) -> Self {
         let (lo, hi) = (f32::MIN, f32::MAX);
         Self { scale, bias, activation: Activation::Linear, steps: None, lo, hi }
+    }
+
+    /// What becomes of a sum of channel `n`, before a value is added: the specification.
+    #[inline(always)]
+    pub fn activated(&self, n: usize, sum: f32, row_scale: f32) -> f32 {
+        let y = math::mul_add(sum, row_scale * self.scale[n], self.bias[n]);
+        let y = match self.activation {
+            Activation::Linear => y,
+            Activation::Gated(c) => math::gated(y, c),
+            Activation::HardSwish => math::hard_swish(y),
+            Activation::Sigmoid => math::sigmoid(y),
+        };
+        match self.steps {
+            None => y,
+            Some([step, zero]) => math::mul_add(y, step[n], zero[n]),
+        }
     }
 
     pub(super) fn check(&self, n: usize) {

@@ -27,7 +27,7 @@ pub(super) fn layer(layer: &Layer, weights_len: usize) -> Result {
     need(finite.iter().all(|x| x.is_finite()) && r.lo <= r.hi, "a layer's numbers are impossible")?;
     need(r.epsilon >= 0.0 && r.norm <= 1 && r.mean <= 1, "a layer's numbers are impossible")?;
     let parts = match layer.kind {
-        LayerKind::Conv => conv(layer, element)?,
+        LayerKind::Conv | LayerKind::Float => conv(layer, element)?,
         LayerKind::Depthwise => depthwise(layer, element)?,
         LayerKind::Norm => norm(layer, element)?,
         LayerKind::Attention => attention(layer, element)?,
@@ -141,13 +141,14 @@ fn conv(layer: &Layer, element: Element) -> Result<Lengths> {
     }
     if r.mean == 1 {
         let plain = r.activation() == Some(Activation::Linear) && element == Element::Real;
+        let plain = plain && layer.kind == LayerKind::Conv;
         need(plain, "a layer with a mean gives something else")?;
     }
     bounds(r, element)?;
     let factors = if r.factors.len == 0 { 0 } else { from.shape.channels as usize * 4 };
     Ok(Lengths {
         weights: layer.weights_len(),
-        sums: padded(channels),
+        sums: if layer.kind == LayerKind::Conv { padded(channels) } else { 0 },
         scale: padded(channels),
         bias: padded(channels),
         step: steps(r, element, channels),

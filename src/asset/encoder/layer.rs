@@ -99,6 +99,8 @@ pub enum LayerKind {
     Mean = 8,
     /// Codes times a real gate for each channel (squeeze-excite).
     Scale = 9,
+    /// What a conv computes, with f32 weights: kept in float for the sake of the result.
+    Float = 10,
 }
 
 impl LayerKind {
@@ -113,6 +115,7 @@ impl LayerKind {
             7 => Some(Self::Constant),
             8 => Some(Self::Mean),
             9 => Some(Self::Scale),
+            10 => Some(Self::Float),
             _ => None,
         }
     }
@@ -130,6 +133,7 @@ impl LayerKind {
             Self::Constant => "constant",
             Self::Mean => "mean",
             Self::Scale => "scale",
+            Self::Float => "float",
         }
     }
 }
@@ -152,7 +156,13 @@ impl Layer<'_> {
     #[must_use]
     pub fn added(&self) -> Option<u32> {
         let number = self.record.inputs[1];
-        (self.kind == LayerKind::Conv && number != NO_VALUE).then_some(number)
+        (self.is_dense() && number != NO_VALUE).then_some(number)
+    }
+
+    /// Whether it is a matrix product over all input channels.
+    #[must_use]
+    pub fn is_dense(&self) -> bool {
+        matches!(self.kind, LayerKind::Conv | LayerKind::Float)
     }
 
     /// Shape of the first value that is read; of nothing for a constant.
@@ -174,7 +184,7 @@ impl Layer<'_> {
     /// Whether the rows of the matrix product are the positions of the input as they lie.
     #[must_use]
     pub fn is_pointwise(&self) -> bool {
-        self.kind == LayerKind::Conv && self.record.kernel == 1 && self.record.stride == 1
+        self.is_dense() && self.record.kernel == 1 && self.record.stride == 1
     }
 
     /// Columns of the matrix product: the depth, for unfolded patches filled up to 4.
@@ -204,7 +214,9 @@ impl Layer<'_> {
     pub fn macs(&self) -> u64 {
         let channels = u64::from(self.record.shape.channels);
         match self.kind {
-            LayerKind::Conv => self.rows() as u64 * channels * self.depth() as u64,
+            LayerKind::Conv | LayerKind::Float => {
+                self.rows() as u64 * channels * self.depth() as u64
+            }
             LayerKind::Depthwise => self.record.shape.volume() as u64 * self.depth() as u64,
             LayerKind::Attention => {
                 let tokens = self.inputs[1].map_or(0, |keys| keys.shape.positions());
@@ -222,6 +234,7 @@ impl Layer<'_> {
             LayerKind::Conv => {
                 self.columns().next_multiple_of(4) * padded(self.record.shape.channels)
             }
+            LayerKind::Float => self.depth() * self.record.shape.channels as usize * 4,
             LayerKind::Depthwise => {
                 let each = self.depth().div_ceil(2) * padded(self.shape_in().channels) * 4;
                 self.multiplier() * each

@@ -144,7 +144,7 @@ fn names_of_numbers_are_listed() {
     assert!(DOCUMENT.contains(&list(&kinds)));
     assert!(DOCUMENT.contains(&list(&Branch::ALL.map(Branch::name))));
     use encoder::LayerKind::*;
-    let kinds = [Conv, Depthwise, Norm, Attention, Tokens, Rows, Constant, Mean, Scale];
+    let kinds = [Conv, Depthwise, Norm, Attention, Tokens, Rows, Constant, Mean, Scale, Float];
     let kinds = kinds.map(|kind| format!("{} {}", kind as u32, kind.name()));
     assert!(DOCUMENT.contains(&kinds.join(", ")));
     let elements = [encoder::Element::Codes as u32, encoder::Element::Real as u32];

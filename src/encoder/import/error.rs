@@ -95,7 +95,8 @@ pub enum ImportError {
     #[error(
         "the int8 encoder's features have a mean cosine of {cosine:.4} to the float network's, \
          {wanted} is wanted: give more or more typical calibration pictures, check mean and \
-         deviation of the preprocessing, or lower the limit"
+         deviation of the preprocessing, keep some layers in float (--mixed {wanted:.4}), or lower the \
+         limit"
     )]
     Cosine {
         /// What was reached.

@@ -39,6 +39,7 @@ pub use projection::{ProjectionFile, vocabulary};
 pub use report::{LayerReport, Report};
 
 use self::float::FloatNet;
+use self::ir::Net;
 use self::layer::{Data, NewLayer};
 use self::quantize::Plan;
 use crate::asset::{Builder, EncoderId, Preprocess, Tag};
@@ -65,6 +66,8 @@ pub struct Options {
     pub output: Option<String>,
     /// Mean cosine to the float network below which the import is refused.
     pub min_cosine: f64,
+    /// Keeps the layers that lose most in float until this mean cosine is reached.
+    pub mixed: Option<f64>,
 }
 
 /// How far a long import is.
@@ -143,43 +146,86 @@ pub fn import(
         progress(Progress { stage, done, total: count });
     });
     let steps = steps::choose(&net, &elements, &observed);
-    let plan = Plan { net: &net, elements: &elements, steps: &steps, observed: &observed, mean };
+    let mut in_float = vec![false; net.nodes.len()];
+    let mut more = 1;
+    loop {
+        let plan = Plan {
+            net: &net,
+            elements: &elements,
+            steps: &steps,
+            observed: &observed,
+            mean,
+            float: &in_float,
+        };
+        let (layers, values) = quantize_all(&plan, pictures, bytes, progress)?;
+        let (table, weights) = write::sections(size, &layers);
+        let mut sections = vec![
+            (Tag::PREPROCESS, options.preprocess.encode()),
+            (Tag::LAYERS, table),
+            (Tag::WEIGHTS, weights),
+        ];
+        sections.extend(options.projection.clone().map(|file| (Tag::PROJECTION, file.section)));
+        sections.extend(options.vocabulary.clone().map(|section| (Tag::VOCABULARY, section)));
+        let imported = Imported { sections, report: Report::default() };
+        let report = report::compare(&imported, &float, &net, &steps, &values, progress)?;
+        let imported = Imported { report, ..imported };
+        let cosine = imported.report.cosine;
+        let wanted = options.mixed.unwrap_or(options.min_cosine).max(options.min_cosine);
+        if cosine >= wanted {
+            return Ok(imported);
+        }
+        // Twice as many each time: an import of a large network takes minutes.
+        let worst = worst(&net, &imported.report, &in_float, more);
+        if options.mixed.is_none() || worst.is_empty() {
+            return Err(ImportError::Cosine { cosine, wanted });
+        }
+        worst.into_iter().for_each(|node| in_float[node] = true);
+        more *= 2;
+    }
+}
 
-    // Layer after layer, each on what the layers before it give.
-    let total = net.nodes.len();
+/// Up to `count` nodes that could stay in float and do not yet: those that lose most likeness between
+/// what they read and what they give.
+fn worst(net: &Net, report: &Report, in_float: &[bool], count: usize) -> Vec<usize> {
+    let likeness = |value: usize| value.checked_sub(1).map_or(1.0, |i| report.layers[i].cosine);
+    let can = (0..net.nodes.len())
+        .filter(|i| !in_float[*i] && quantize::can_stay_in_float(&net.nodes[*i].op));
+    let mut lost: Vec<(f64, usize)> = can
+        .map(|i| {
+            let before = net.nodes[i].inputs.iter().map(|value| likeness(*value));
+            (before.fold(1.0, f64::min) - likeness(i + 1), i)
+        })
+        .collect();
+    lost.sort_by(|a, b| b.0.total_cmp(&a.0).then(a.1.cmp(&b.1)));
+    lost.into_iter().take(count).map(|(_, node)| node).collect()
+}
+
+/// Layer after layer, each on what the layers before it give; and the values after each.
+fn quantize_all(
+    plan: &Plan,
+    pictures: &[u8],
+    bytes: usize,
+    progress: &(dyn Fn(Progress) + Sync),
+) -> Result<(Vec<NewLayer>, Vec<Vec<Data>>), ImportError> {
+    let nodes = &plan.net.nodes;
+    let (total, count) = (nodes.len(), pictures.len() / bytes);
     let picture = |pixels: &[u8]| Data::Codes(pixels.to_vec());
     let mut values: Vec<Vec<Data>> = vec![pictures.chunks_exact(bytes).map(picture).collect()];
     let mut layers: Vec<NewLayer> = Vec::with_capacity(total);
     for i in 0..total {
         progress(Progress { stage: "quantizing layers", done: i, total });
-        let inputs = &net.nodes[i].inputs;
+        let inputs = &nodes[i].inputs;
         let layer = plan.layer(i, inputs.first().map_or(&[], |value| &values[*value]));
         values.push(run(&layer, inputs, &values, count)?);
         layers.push(layer);
         // What nobody reads any more is kept only where the layers are compared.
         for (value, images) in values.iter_mut().enumerate() {
-            let read = net.nodes[i + 1..].iter().any(|node| node.inputs.contains(&value));
-            if !read {
+            if !nodes[i + 1..].iter().any(|node| node.inputs.contains(&value)) {
                 images.truncate(COMPARED);
             }
         }
     }
-
-    let (table, weights) = write::sections(size, &layers);
-    let mut sections = vec![
-        (Tag::PREPROCESS, options.preprocess.encode()),
-        (Tag::LAYERS, table),
-        (Tag::WEIGHTS, weights),
-    ];
-    sections.extend(options.projection.clone().map(|file| (Tag::PROJECTION, file.section)));
-    sections.extend(options.vocabulary.clone().map(|section| (Tag::VOCABULARY, section)));
-    let imported = Imported { sections, report: Report::default() };
-    let report = report::compare(&imported, &float, &net, &steps, &values, progress)?;
-    if report.cosine < options.min_cosine {
-        let (cosine, wanted) = (report.cosine, options.min_cosine);
-        return Err(ImportError::Cosine { cosine, wanted });
-    }
-    Ok(Imported { report, ..imported })
+    Ok((layers, values))
 }
 
 /// What a layer gives for each of `count` pictures.

@@ -31,6 +31,7 @@ fn options() -> Options {
         vocabulary: None,
         output: None,
         min_cosine: 0.99,
+        mixed: None,
     }
 }
 
@@ -138,6 +139,30 @@ fn what_is_no_network_or_no_picture_is_refused() {
     let picky = Options { min_cosine: 1.0, ..options() };
     let error = import(TINY, &pictures(), &picky, &none).unwrap_err();
     assert!(matches!(error, ImportError::Cosine { wanted: 1.0, .. }), "{error}");
+}
+
+#[test]
+fn layers_stay_in_float_until_the_features_are_near_enough() {
+    let plain = tiny().report.cosine;
+    let wanted = plain + (1.0 - plain) * 0.4;
+    let options = Options { mixed: Some(wanted), ..options() };
+    let mixed = import(TINY, &pictures(), &options, &|_| ()).unwrap();
+    assert!(mixed.report.cosine >= wanted, "{} of {wanted}", mixed.report.cosine);
+    let float = mixed.report.layers.iter().filter(|layer| layer.info.kind == LayerKind::Float);
+    let (float, all) = (float.count(), mixed.report.layers.len());
+    assert!(float > 0 && float < all, "{float} of {all} layers in float");
+    let file = file(&mixed);
+    let expected = features(&file, kernels::Isa::Scalar.kernels().unwrap(), 1);
+    for kernels in kernels::available() {
+        for threads in [1, 3] {
+            let bits = |values: &[f32]| values.iter().map(|x| x.to_bits()).collect::<Vec<u32>>();
+            let found = features(&file, kernels, threads);
+            assert_eq!(bits(&found), bits(&expected), "{} {threads}", kernels.name());
+        }
+    }
+    let picky = Options { mixed: Some(1.0), ..options };
+    let error = import(TINY, &pictures(), &picky, &|_| ()).unwrap_err();
+    assert!(matches!(error, ImportError::Cosine { .. }), "{error}");
 }
 
 #[test]

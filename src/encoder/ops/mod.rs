@@ -5,6 +5,7 @@
 mod attention;
 mod conv;
 mod depthwise;
+mod float;
 mod norm;
 mod patches;
 mod scale;
@@ -24,6 +25,7 @@ use crate::asset::AssetFile;
 use crate::asset::encoder::{self, Layer, LayerKind};
 use crate::kernels::{AttentionScratch, CodeRows, Kernels, Out, Pool, Requant};
 
+use float::FloatScratch;
 #[cfg(feature = "import")]
 pub(super) use patches::{Window, unfold};
 pub(super) use slot::{Slot, Slots};
@@ -36,6 +38,8 @@ pub(super) struct Engine {
     workspace: Mutex<Workspace>,
     /// One for each thread.
     attention: Vec<Mutex<AttentionScratch>>,
+    /// One for each thread.
+    float: Vec<Mutex<FloatScratch>>,
 }
 
 /// Rows of codes that live as long as one layer runs.
@@ -73,6 +77,8 @@ impl Engine {
         let mut workspace = Workspace::default();
         let mut attention: Vec<AttentionScratch> = Vec::new();
         attention.resize_with(threads, AttentionScratch::default);
+        let mut float: Vec<FloatScratch> = Vec::new();
+        float.resize_with(threads, FloatScratch::default);
         for layer in layers {
             let rows = layer.rows();
             match layer.kind {
@@ -81,6 +87,9 @@ impl Engine {
                     grow(&mut workspace.codes, bytes);
                     grow(&mut workspace.scale, rows);
                     grow(&mut workspace.zero, rows);
+                }
+                LayerKind::Float => {
+                    float.iter_mut().for_each(|scratch| scratch.reserve(layer.columns()));
                 }
                 LayerKind::Scale => {
                     let channels = (layer.record.shape.channels as usize).next_multiple_of(16);
@@ -95,7 +104,8 @@ impl Engine {
             }
         }
         let attention = attention.into_iter().map(Mutex::new).collect();
-        Ok(Self { kernels, pool, workspace: Mutex::new(workspace), attention })
+        let float = float.into_iter().map(Mutex::new).collect();
+        Ok(Self { kernels, pool, workspace: Mutex::new(workspace), attention, float })
     }
 
     fn workspace(&self) -> MutexGuard<'_, Workspace> {
@@ -148,6 +158,7 @@ pub(super) fn compute(source: &Source, layer: &Layer) -> Arc<dyn Compute> {
         LayerKind::Constant => Arc::new(tokens::Constant::new(source, layer)),
         LayerKind::Mean => Arc::new(scale::Mean::new(source, layer)),
         LayerKind::Scale => Arc::new(scale::Scale::new(source, layer)),
+        LayerKind::Float => Arc::new(float::Float::new(source, layer)),
     }
 }
 

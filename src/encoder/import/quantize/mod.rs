@@ -3,6 +3,9 @@
 mod conv;
 mod depthwise;
 mod dynamic;
+mod float;
+
+pub(super) use float::can_stay as can_stay_in_float;
 
 use super::calibrate::Observed;
 use super::elements::added;
@@ -23,6 +26,8 @@ pub(super) struct Plan<'a> {
     pub(super) observed: &'a [Observed],
     /// The preprocessing's mean.
     pub(super) mean: [f32; 3],
+    /// Of every node: whether its weights stay in float.
+    pub(super) float: &'a [bool],
 }
 
 impl Plan<'_> {
@@ -32,6 +37,7 @@ impl Plan<'_> {
         let node = &self.net.nodes[i];
         let kind = match &node.op {
             Op::Conv(conv) if conv.depthwise.is_some() => LayerKind::Depthwise,
+            Op::Conv(_) if self.float[i] => LayerKind::Float,
             Op::Conv(_) => LayerKind::Conv,
             Op::Norm { .. } => LayerKind::Norm,
             Op::Attention(_) => LayerKind::Attention,
@@ -75,6 +81,9 @@ impl Plan<'_> {
         match &node.op {
             Op::Conv(conv) if conv.depthwise.is_some() => {
                 depthwise::fill(self, i, conv, layer, inputs);
+            }
+            Op::Conv(conv) if layer.kind == LayerKind::Float => {
+                float::fill(self, i, conv, layer, inputs);
             }
             Op::Conv(conv) => match self.elements[node.inputs[0]] {
                 Element::Codes => conv::fill(self, i, conv, layer, inputs),
