@@ -144,7 +144,7 @@ fn what_is_no_network_or_no_picture_is_refused() {
 #[test]
 fn layers_stay_in_float_until_the_features_are_near_enough() {
     let plain = tiny().report.cosine;
-    let wanted = plain + (1.0 - plain) * 0.4;
+    let wanted = plain + (1.0 - plain) * 0.1;
     let options = Options { mixed: Some(wanted), ..options() };
     let mixed = import(TINY, &pictures(), &options, &|_| ()).unwrap();
     assert!(mixed.report.cosine >= wanted, "{} of {wanted}", mixed.report.cosine);
