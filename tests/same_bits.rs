@@ -29,7 +29,7 @@ fn the_processor_that_was_seen() {
         assert_eq!(kernels::best().name(), forced, "the forced kernel is not the one in use");
     }
     let family: &[&str] = match std::env::consts::ARCH {
-        "x86_64" => &["scalar", "avx2", "avxvnni", "avx512"],
+        "x86_64" => &["scalar", "avx2", "avxvnni", "avx512", "amx"],
         "aarch64" => &["scalar", "neon", "dotprod", "i8mm"],
         _ => &["scalar"],
     };

@@ -1,7 +1,7 @@
 //! How sums become activations, written once over [`Lanes`] and compiled for every instruction set
 //! (see [`stamp`]). `scalar` is what it must equal.
 
-use super::lanes::Lanes;
+use super::lanes::{self, Lanes};
 use super::{Activation, Added, End, LANES, Requant, Sink};
 
 /// Makes an instruction set's `finish`, which takes `$rows` rows at once: as many as overlap well in
@@ -100,7 +100,7 @@ pub(super) use with_curve;
 
 /// An [`Activation`] as a type: each has loops of its own, which hold nothing of what the others need.
 pub(super) trait Curve: Copy {
-    fn of<V: Lanes>(self, x: V) -> V;
+    fn of<V: Lanes, const N: usize>(self, x: [V; N]) -> [V; N];
 }
 
 macro_rules! curve {
@@ -111,7 +111,7 @@ macro_rules! curve {
 
         impl Curve for $name {
             #[inline(always)]
-            fn of<V: Lanes>(self, $x: V) -> V {
+            fn of<V: Lanes, const N: usize>(self, $x: [V; N]) -> [V; N] {
                 $(let Self($c) = self;)?
                 $y
             }
@@ -120,9 +120,9 @@ macro_rules! curve {
 }
 
 curve!(Linear, |x| x);
-curve!(Gated([f32; 3]), |x, c| x.gated(c));
-curve!(HardSwish, |x| x.hard_swish());
-curve!(Sigmoid, |x| x.sigmoid());
+curve!(Gated([f32; 3]), |x, c| lanes::gated(x, c));
+curve!(HardSwish, |x| lanes::hard_swish(x));
+curve!(Sigmoid, |x| lanes::sigmoid(x));
 
 /// What [`Requant`] says, for one panel of channels.
 #[derive(Clone, Copy)]
@@ -173,8 +173,9 @@ impl<V: Lanes, C: Curve> Units<V, C> {
                 Some(rows) => V::splat(rows[i]).mul(self.scale),
                 None => self.scale,
             };
-            *y = self.curve.of(y.mul_add(scale, self.bias));
+            *y = y.mul_add(scale, self.bias);
         }
+        rows = self.curve.of(rows);
         if let Some([step, zero]) = self.steps {
             for y in &mut rows {
                 *y = y.mul_add(step, zero);
@@ -256,7 +257,7 @@ fn are_tokens(end: &End, n: usize) -> bool {
 /// # Safety
 /// As there.
 #[inline(always)]
-unsafe fn finish_tokens<V: Lanes, C: Curve>(
+unsafe fn finish_tokens<V: Lanes, C: Curve, const N: usize>(
     end: &End,
     r: usize,
     n: usize,
@@ -265,22 +266,52 @@ unsafe fn finish_tokens<V: Lanes, C: Curve>(
     units: &Units<V, C>,
     added: Option<&[f32]>,
 ) {
+    let (groups, rest) = sums.as_chunks::<N>();
+    // SAFETY: the caller's promise.
+    unsafe {
+        for (i, group) in groups.iter().enumerate() {
+            tokens(end, r + i * N, n, group, taken, units, added);
+        }
+        for (i, sums) in rest.iter().enumerate() {
+            tokens(end, r + groups.len() * N + i, n, &[*sums], taken, units, added);
+        }
+    }
+}
+
+/// `N` rows of [`finish_tokens`].
+///
+/// # Safety
+/// As there.
+#[inline(always)]
+unsafe fn tokens<V: Lanes, C: Curve, const N: usize>(
+    end: &End,
+    r: usize,
+    n: usize,
+    sums: &[[i32; LANES]; N],
+    taken: i32,
+    units: &Units<V, C>,
+    added: Option<&[f32]>,
+) {
     let Sink::Real(out) = &end.sink else { return };
     let columns = end.column_sums.as_ptr().wrapping_add(n);
-    let mut at = r * end.stride_out + n;
+    let (at, stride) = (r * end.stride_out + n, end.stride_out);
+    let mut y = [V::splat(0.0); N];
     // SAFETY: the caller's promise.
     unsafe {
         let (zero, scale) = (end.row_zero.as_ptr().add(r), end.row_scale.as_ptr().add(r));
-        for (i, sums) in sums.iter().enumerate() {
+        for (i, y) in y.iter_mut().enumerate() {
             let factor = taken - i32::from(*zero.add(i));
             let scale = V::splat(*scale.add(i)).mul(units.scale);
-            let y = V::load_sums(sums.as_ptr(), columns, factor).mul_add(scale, units.bias);
-            let mut y = units.curve.of(y);
-            if let Some(added) = added {
-                y = y.add(V::load(added.as_ptr().add(at)));
-            }
+            *y = V::load_sums(sums[i].as_ptr(), columns, factor).mul_add(scale, units.bias);
+        }
+        y = units.curve.of(y);
+        for (i, y) in y.into_iter().enumerate() {
+            let at = at + i * stride;
+            let y = match added {
+                Some(added) => y.add(V::load(added.as_ptr().add(at))),
+                None => y,
+            };
             units.clamped(y).store(out.at(at));
-            at += end.stride_out;
         }
     }
 }
@@ -304,8 +335,10 @@ pub(super) unsafe fn finish<V: Lanes, C: Curve, const N: usize>(
         let units = Units::load(&end.q, n, curve);
         if are_tokens(end, n) {
             return match end.added {
-                Added::Real(added) => finish_tokens(end, r, n, sums, taken, &units, Some(added)),
-                _ => finish_tokens(end, r, n, sums, taken, &units, None),
+                Added::Real(added) => {
+                    finish_tokens::<V, C, N>(end, r, n, sums, taken, &units, Some(added))
+                }
+                _ => finish_tokens::<V, C, N>(end, r, n, sums, taken, &units, None),
             };
         }
         let mut total = V::splat(0.0);

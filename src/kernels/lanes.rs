@@ -194,48 +194,78 @@ pub(super) trait Lanes: Copy {
             core::ptr::copy_nonoverlapping(part.as_ptr(), at, count);
         }
     }
+}
 
-    /// [`math::power_of_two`].
-    #[inline(always)]
-    fn power_of_two(self) -> Self {
-        let set = Self::splat;
-        self.max(set(-math::POWER_MAX)).min(set(math::POWER_MAX)).power_inside()
-    }
-
-    /// [`math::power_of_two`] of values in -125..=125.
-    #[inline(always)]
-    fn power_inside(self) -> Self {
-        let set = Self::splat;
-        let n = self.round();
-        let f = self.sub(n);
-        let mut p = set(math::POWER_P[0]);
-        for c in &math::POWER_P[1..] {
-            p = p.mul_add(f, set(*c));
+/// Functions of several values at once, each step for all of them: one value's steps wait for each other.
+macro_rules! each {
+    ($value:ident of $values:ident: $result:expr) => {
+        for $value in &mut $values {
+            *$value = $result;
         }
-        p.times_power_of_two(n)
-    }
+    };
+}
 
-    /// [`math::sigmoid`].
-    #[inline(always)]
-    fn sigmoid(self) -> Self {
-        let (one, minus) = (Self::splat(1.0), self.mul(Self::splat(-math::LOG2_E)));
-        one.div(one.add(minus.power_of_two()))
-    }
+/// [`math::power_of_two`].
+#[inline(always)]
+pub(super) fn power_of_two<V: Lanes, const N: usize>(x: [V; N]) -> [V; N] {
+    let set = V::splat;
+    let mut t = x;
+    each!(t of t: t.max(set(-math::POWER_MAX)).min(set(math::POWER_MAX)));
+    power_inside(t)
+}
 
-    /// [`math::gated`].
-    #[inline(always)]
-    fn gated(self, c: [f32; 3]) -> Self {
-        let (set, [c0, c1, c2]) = (Self::splat, math::minus_in_twos(c));
-        let t = self.mul(self).min(set(math::GATED_MAX));
-        let gate = self.mul(t.mul_add(t.mul_add(set(c2), set(c1)), set(c0)));
-        self.div(set(1.0).add(gate.power_of_two()))
+/// [`math::power_of_two`] of values in -125..=125.
+#[inline(always)]
+pub(super) fn power_inside<V: Lanes, const N: usize>(x: [V; N]) -> [V; N] {
+    let (mut n, mut f) = (x, x);
+    each!(n of n: n.round());
+    for (f, n) in f.iter_mut().zip(n) {
+        *f = f.sub(n);
     }
+    let mut p = [V::splat(math::POWER_P[0]); N];
+    for c in &math::POWER_P[1..] {
+        for (p, f) in p.iter_mut().zip(f) {
+            *p = p.mul_add(f, V::splat(*c));
+        }
+    }
+    for (p, n) in p.iter_mut().zip(n) {
+        *p = p.times_power_of_two(n);
+    }
+    p
+}
 
-    /// [`math::hard_swish`].
-    #[inline(always)]
-    fn hard_swish(self) -> Self {
-        let set = Self::splat;
-        let gate = self.mul_add(set(1.0 / 6.0), set(0.5)).max(set(0.0)).min(set(1.0));
-        self.mul(gate)
+/// [`math::sigmoid`].
+#[inline(always)]
+pub(super) fn sigmoid<V: Lanes, const N: usize>(x: [V; N]) -> [V; N] {
+    let mut y = x;
+    each!(y of y: y.mul(V::splat(-math::LOG2_E)));
+    y = power_of_two(y);
+    let one = V::splat(1.0);
+    each!(y of y: one.div(one.add(*y)));
+    y
+}
+
+/// [`math::gated`].
+#[inline(always)]
+pub(super) fn gated<V: Lanes, const N: usize>(x: [V; N], c: [f32; 3]) -> [V; N] {
+    let (set, [c0, c1, c2]) = (V::splat, math::minus_in_twos(c));
+    let mut gate = x;
+    each!(x of gate: {
+        let t = x.mul(*x).min(set(math::GATED_MAX));
+        x.mul(t.mul_add(t.mul_add(set(c2), set(c1)), set(c0)))
+    });
+    gate = power_of_two(gate);
+    for (gate, x) in gate.iter_mut().zip(x) {
+        *gate = x.div(set(1.0).add(*gate));
     }
+    gate
+}
+
+/// [`math::hard_swish`].
+#[inline(always)]
+pub(super) fn hard_swish<V: Lanes, const N: usize>(x: [V; N]) -> [V; N] {
+    let set = V::splat;
+    let mut y = x;
+    each!(y of y: y.mul(y.mul_add(set(1.0 / 6.0), set(0.5)).max(set(0.0)).min(set(1.0))));
+    y
 }

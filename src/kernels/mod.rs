@@ -9,6 +9,8 @@
 //! [`best`] and [`available`], which ask the processor first; its methods check every size before
 //! they call into the table.
 
+#[cfg(all(feature = "std", target_arch = "x86_64"))]
+mod amx;
 mod args;
 #[cfg(feature = "std")]
 mod attention;
@@ -70,6 +72,8 @@ pub enum Isa {
     AvxVnni,
     /// x86-64 with AVX-512 F, BW, VL and VNNI.
     Avx512,
+    /// The same with AMX's tiles of i8.
+    Amx,
     /// 64-bit ARM without dot products, such as Cortex-A53 and A72.
     Neon,
     /// 64-bit ARM with dot products, such as Cortex-A76.
@@ -80,8 +84,16 @@ pub enum Isa {
 
 impl Isa {
     /// Every instruction set, the better ones of a processor family later.
-    pub const ALL: [Isa; 7] =
-        [Isa::Scalar, Isa::Avx2, Isa::AvxVnni, Isa::Avx512, Isa::Neon, Isa::Dotprod, Isa::I8mm];
+    pub const ALL: [Isa; 8] = [
+        Isa::Scalar,
+        Isa::Avx2,
+        Isa::AvxVnni,
+        Isa::Avx512,
+        Isa::Amx,
+        Isa::Neon,
+        Isa::Dotprod,
+        Isa::I8mm,
+    ];
 
     /// The name that [`Isa::parse`] takes.
     pub const fn name(self) -> &'static str {
@@ -90,6 +102,7 @@ impl Isa {
             Isa::Avx2 => "avx2",
             Isa::AvxVnni => "avxvnni",
             Isa::Avx512 => "avx512",
+            Isa::Amx => "amx",
             Isa::Neon => "neon",
             Isa::Dotprod => "dotprod",
             Isa::I8mm => "i8mm",
@@ -111,6 +124,8 @@ impl Isa {
             Isa::AvxVnni => avx2::detect_vnni(),
             #[cfg(all(feature = "std", target_arch = "x86_64"))]
             Isa::Avx512 => avx512::detect(),
+            #[cfg(all(feature = "std", target_arch = "x86_64"))]
+            Isa::Amx => amx::detect(),
             #[cfg(all(feature = "std", target_arch = "aarch64"))]
             Isa::Neon => neon::detect(),
             #[cfg(all(feature = "std", target_arch = "aarch64"))]

@@ -239,6 +239,9 @@ fn products_have_the_bits_of_the_specification() {
         (50, 64, 130, Fill::Random),
         (197, 20, 70, Fill::Random),
         (49, 132, 66, Fill::Random),
+        (16, 64, 16, Fill::Random),
+        (33, 200, 50, Fill::All(255, -127)),
+        (700, 67, 33, Fill::Random),
         (5000, 20, 160, Fill::Random),
         (41, 20_000, 20, Fill::Random),
     ]);

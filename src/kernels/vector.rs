@@ -2,7 +2,7 @@
 //! instruction set (see [`stamp`]). `scalar` is what they must equal.
 
 use super::end::{Curve, Units};
-use super::lanes::Lanes;
+use super::lanes::{Lanes, power_inside};
 use super::{LANES, Quantize, Requant, Values, scalar};
 use crate::math;
 
@@ -245,7 +245,7 @@ pub(super) fn softmax<V: Lanes>(row: &[f32], codes: &mut [u8]) -> f32 {
         // SAFETY: the run is inside of the row, and the codes are as long.
         unsafe {
             let t = load::<V>(row, at).sub(greatest).mul(V::splat(math::LOG2_E));
-            let power = t.max(V::splat(-math::POWER_MAX)).power_inside();
+            let [power] = power_inside([t.max(V::splat(-math::POWER_MAX))]);
             power.mul(V::splat(255.0)).store_codes(codes.as_mut_ptr().add(at));
         }
     }

@@ -53,7 +53,7 @@ static FOUR_PANELS: [Tile; FEW_ROWS] =
     [tile::<1, 4>, tile::<2, 4>, tile::<3, 4>, tile::<4, 4>, tile::<5, 4>, tile::<6, 4>];
 
 #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512vnni,fma")]
-pub(super) fn gemm(g: &Gemm, rows: Range<usize>, panels: Range<usize>, _: &mut [u8]) {
+pub(in crate::kernels) fn gemm(g: &Gemm, rows: Range<usize>, panels: Range<usize>, _: &mut [u8]) {
     let mut sums = Sums([[[0; LANES]; ROWS]; PANELS]);
     for block in blocks(g, rows) {
         let few = block.len() <= FEW_ROWS;

@@ -10,11 +10,12 @@ mod pairs;
 use super::{Isa, Kernels, depthwise, end, scalar, vector};
 use affinity::affinity;
 use float::{dot_f32, matvec_f16};
-use gemm::{gemm, peak};
+pub(super) use gemm::gemm;
+use gemm::peak;
 use lanes::F32x16;
 use pairs::I16x32;
 
-static KERNELS: Kernels = Kernels {
+pub(super) static KERNELS: Kernels = Kernels {
     isa: Isa::Avx512,
     gemm,
     depthwise,

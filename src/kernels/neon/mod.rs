@@ -38,7 +38,7 @@ pub(super) static KERNELS: Kernels = Kernels {
 };
 
 vector::stamp!("neon", F32x16);
-end::stamp!("neon", F32x16, 2);
+end::stamp!("neon", F32x16, 1);
 
 pub(super) fn detect() -> Option<&'static Kernels> {
     std::arch::is_aarch64_feature_detected!("neon").then_some(&KERNELS)
