@@ -9,8 +9,8 @@ use super::{Depthwise, End, LANES, MAX_SIDE};
 /// A value of an implementing type is only ever made below a table of kernels, which can be had only
 /// on a processor with the instruction set.
 pub(super) trait Pairs: Copy {
-    /// Whether [`dot`](Self::dot) waits long for the sums that it adds to: each pair of kernel rows has
-    /// sums of its own then.
+    /// Whether [`dot`](Self::dot) waits long for the sums that it adds to: every other pair of kernel
+    /// rows has sums of its own then.
     const SLOW: bool;
     /// Nothing but zeros.
     fn zero() -> Self;
@@ -152,19 +152,33 @@ pub(super) fn run(
 #[inline(always)]
 fn load_weights(d: &Depthwise, c: usize, weights: &mut Weights) {
     let padded = d.channels.next_multiple_of(LANES);
+    // Each channel's two taps of which this is one, and where it is among them.
+    let taps = |tap: usize| -> (&[[i16; 2]; LANES], usize) {
+        let (both, _) = d.weights[(tap / 2 * padded + c) * 2..].as_chunks();
+        (both.first_chunk().expect("channels are padded to whole panels"), 16 * (tap % 2))
+    };
     for (x, weights) in weights.iter_mut().enumerate().take(d.kernel) {
         for (pair, weights) in weights.iter_mut().enumerate().take(d.kernel.div_ceil(2)) {
-            for (half, y) in (2 * pair..d.kernel).take(2).enumerate() {
-                let tap = y * d.kernel + x;
-                let taps = &d.weights[(tap / 2 * padded + c) * 2..][..2 * LANES];
-                for (pair, both) in weights.0.iter_mut().zip(taps.as_chunks::<2>().0) {
-                    let both = u32::from(both[0] as u16) | u32::from(both[1] as u16) << 16;
-                    let weight = both >> (16 * (tap % 2)) & 0xffff;
-                    *pair = if half == 0 { weight } else { *pair | weight << 16 };
+            let y = 2 * pair;
+            let (first, shift) = taps(y * d.kernel + x);
+            let mut words = first.map(|both| word(both) >> shift & 0xffff);
+            if y + 1 < d.kernel {
+                let (second, shift) = taps((y + 1) * d.kernel + x);
+                let second = second.map(|both| word(both) >> shift << 16);
+                for (word, second) in words.iter_mut().zip(second) {
+                    *word |= second;
                 }
             }
+            weights.0 = words;
         }
     }
+}
+
+/// Two weights, the first in the lower half.
+#[inline(always)]
+fn word(both: [i16; 2]) -> u32 {
+    // SAFETY: both are of 4 bytes, of which any will do; x86 has the lower half first.
+    unsafe { core::mem::transmute::<[i16; 2], u32>(both) }
 }
 
 /// [`Panel`] for kernels of `SIDE`, at steps of `STRIDE` or of whatever the strip has (0).
@@ -207,60 +221,62 @@ unsafe fn outputs<P: Pairs, const SIDE: usize, const STRIDE: usize, const N: usi
     w: &Weights,
     sums: &mut Sums,
 ) -> usize {
-    let mut acc = [[P::zero(); PAIRS]; N];
+    let mut acc = [[P::zero(); 2]; N];
     // SAFETY: the columns under the outputs are inside of the strip, and there are as many sums as
     // outputs; for the pixels the caller's promise.
     unsafe {
         let columns = strip.columns.as_ptr().add(i * strip.stride);
-        macro_rules! unrolled {
-            ($($x:literal)*) => {
+        // Left to itself the compiler keeps loops, and the sums in memory.
+        macro_rules! column {
+            ($pair:literal: $($x:literal)*) => {
                 $(if $x < (N - 1) * STRIDE + SIDE {
-                    column::<P, SIDE, STRIDE, N>($x, &*columns.add($x), c, w, &mut acc);
+                    let pixels = &*columns.add($x);
+                    column::<P, SIDE, STRIDE, N>($pair, $x, pixels, c, w, &mut acc);
                 })*
             };
         }
-        // Left to itself the compiler keeps a loop, and the sums in memory.
-        unrolled!(0 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17 18 19 20);
-        for (j, acc) in acc.into_iter().enumerate() {
-            let mut sum = acc[0];
-            if P::SLOW {
-                for acc in &acc[1..SIDE.div_ceil(2)] {
-                    sum = sum.add(*acc);
-                }
-            }
+        macro_rules! pair {
+            ($($pair:literal)*) => {
+                $(if 2 * $pair < SIDE {
+                    column!($pair: 0 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17 18 19 20);
+                })*
+            };
+        }
+        pair!(0 1 2 3);
+        for (j, [even, odd]) in acc.into_iter().enumerate() {
+            let sum = if P::SLOW && SIDE > 2 { even.add(odd) } else { even };
             sum.store(&mut *sums.0.as_mut_ptr().add(i + j));
         }
     }
     N
 }
 
-/// Adds what column `x` under some outputs gives to each of their sums.
+/// Adds what a pair of kernel rows gives at column `x` under some outputs to each of their sums.
 ///
 /// # Safety
 /// [`LANES`] channels from `c` exist in each pixel.
 #[inline(always)]
 unsafe fn column<P: Pairs, const SIDE: usize, const STRIDE: usize, const N: usize>(
+    pair: usize,
     x: usize,
     pixels: &[*const u8; MAX_SIDE],
     c: usize,
     w: &Weights,
-    acc: &mut [[P; PAIRS]; N],
+    acc: &mut [[P; 2]; N],
 ) {
-    for pair in 0..SIDE.div_ceil(2) {
-        // SAFETY: the caller's promise.
-        let column = unsafe {
-            let first = pixels[2 * pair].add(c);
-            if 2 * pair + 1 < SIDE {
-                P::load_both(first, pixels[2 * pair + 1].add(c))
-            } else {
-                P::load_codes(first)
-            }
-        };
-        for (j, acc) in acc.iter_mut().enumerate() {
-            if x >= j * STRIDE && x - j * STRIDE < SIDE {
-                let acc = &mut acc[if P::SLOW { pair } else { 0 }];
-                *acc = acc.dot(column, P::load(&w[x - j * STRIDE][pair]));
-            }
+    // SAFETY: the caller's promise.
+    let codes = unsafe {
+        let first = pixels[2 * pair].add(c);
+        if 2 * pair + 1 < SIDE {
+            P::load_both(first, pixels[2 * pair + 1].add(c))
+        } else {
+            P::load_codes(first)
+        }
+    };
+    for (j, acc) in acc.iter_mut().enumerate() {
+        if x >= j * STRIDE && x - j * STRIDE < SIDE {
+            let acc = &mut acc[if P::SLOW { pair % 2 } else { 0 }];
+            *acc = acc.dot(codes, P::load(&w[x - j * STRIDE][pair]));
         }
     }
 }

@@ -47,12 +47,21 @@ impl Strip {
         }
         let first = self.output * d.stride;
         let count = (self.outputs - 1) * d.stride + d.kernel;
+        let left = d.pad_left.clamp(first, first + count) - first;
+        let right = (d.pad_left + d.width_in).clamp(first + left, first + count) - first;
         for (tap, row) in rows.iter().enumerate() {
-            let mut pixel =
-                row.as_ptr().wrapping_add(first.wrapping_sub(d.pad_left).wrapping_mul(d.channels));
-            for (i, column) in self.columns.iter_mut().enumerate().take(count) {
-                let inside = (first + i).wrapping_sub(d.pad_left) < d.width_in && !row.is_empty();
-                column[tap] = if inside { pixel } else { d.pad.as_ptr() };
+            let inside = if row.is_empty() { 0..0 } else { left..right };
+            for column in &mut self.columns[..inside.start] {
+                column[tap] = d.pad.as_ptr();
+            }
+            for column in &mut self.columns[inside.end..count] {
+                column[tap] = d.pad.as_ptr();
+            }
+            let mut pixel = row
+                .as_ptr()
+                .wrapping_add((first + inside.start).saturating_sub(d.pad_left) * d.channels);
+            for column in &mut self.columns[inside] {
+                column[tap] = pixel;
                 pixel = pixel.wrapping_add(d.channels);
             }
         }

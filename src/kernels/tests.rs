@@ -62,7 +62,11 @@ impl Fill {
 
 /// Every table that the processor can run, the specification left out.
 fn vector_tables() -> impl Iterator<Item = &'static Kernels> {
-    available().filter(|k| k.isa() != Isa::Scalar)
+    #[cfg(all(feature = "std", target_arch = "x86_64"))]
+    let also = avx512::detect_without_vbmi();
+    #[cfg(not(all(feature = "std", target_arch = "x86_64")))]
+    let also = None;
+    available().filter(|k| k.isa() != Isa::Scalar).chain(also)
 }
 
 fn bits(values: &[f32]) -> Vec<u32> {

@@ -8,12 +8,13 @@ mod tile;
 use super::{Isa, Kernels, avx512};
 use gemm::{gemm, peak, scratch};
 
-static KERNELS: Kernels = Kernels { isa: Isa::Amx, gemm, scratch, peak, ..avx512::KERNELS };
+static KERNELS: Kernels = Kernels { isa: Isa::Amx, gemm, scratch, peak, ..avx512::KERNELS_VBMI };
 
 /// Asks the system, once, to keep the tiles of this process's threads: it does so only for those who
 /// ask.
 pub(super) fn detect() -> Option<&'static Kernels> {
     static PERMITTED: std::sync::OnceLock<bool> = std::sync::OnceLock::new();
     let permitted = || *PERMITTED.get_or_init(|| tile::exist() && tile::permission());
-    (avx512::detect().is_some() && permitted()).then_some(&KERNELS)
+    let has = avx512::detect().is_some() && is_x86_feature_detected!("avx512vbmi");
+    (has && permitted()).then_some(&KERNELS)
 }

@@ -5,6 +5,10 @@ use core::arch::x86_64::*;
 use crate::kernels::{KeyUnits, LANES, Query};
 use crate::math;
 
+/// Bytes from what is read to what is fetched: the processor itself looks no further than to the end of
+/// a page.
+const AHEAD: usize = 2048;
+
 #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512vnni,fma")]
 pub(super) fn affinity(
     panel: &[i8],
@@ -22,6 +26,7 @@ pub(super) fn affinity(
     // SAFETY: one group of 4 codes and of 64 key bytes for each i; a prefetch touches nothing.
     let step = |i: usize, acc: &mut __m512i| unsafe {
         let key = _mm512_loadu_si512(keys.add(64 * i).cast());
+        _mm_prefetch::<_MM_HINT_T0>(keys.wrapping_add(64 * i + AHEAD));
         let code = _mm512_set1_epi32(codes.add(4 * i).cast::<i32>().read_unaligned());
         *acc = _mm512_dpbusd_epi32(*acc, _mm512_xor_si512(key, flip), code);
     };

@@ -6,6 +6,7 @@ mod float;
 mod gemm;
 mod lanes;
 mod pairs;
+mod vbmi;
 
 use super::{Isa, Kernels, depthwise, end, scalar, vector};
 use affinity::affinity;
@@ -15,7 +16,7 @@ use gemm::peak;
 use lanes::F32x16;
 use pairs::I16x32;
 
-pub(super) static KERNELS: Kernels = Kernels {
+static KERNELS: Kernels = Kernels {
     isa: Isa::Avx512,
     gemm,
     depthwise,
@@ -36,7 +37,15 @@ vector::stamp!("avx512f,avx512bw,avx512vl,avx512vnni,fma", F32x16);
 end::stamp!("avx512f,avx512bw,avx512vl,avx512vnni,fma", F32x16, 4);
 depthwise::stamp!("avx512f,avx512bw,avx512vl,avx512vnni,fma", I16x32, 8);
 
+pub(super) static KERNELS_VBMI: Kernels = Kernels { depthwise: vbmi::depthwise, ..KERNELS };
+
 pub(super) fn detect() -> Option<&'static Kernels> {
+    detect_without_vbmi()
+        .map(|plain| if is_x86_feature_detected!("avx512vbmi") { &KERNELS_VBMI } else { plain })
+}
+
+/// The table of processors without VBMI: a test wants both.
+pub(super) fn detect_without_vbmi() -> Option<&'static Kernels> {
     let has = is_x86_feature_detected!("avx512f")
         && is_x86_feature_detected!("avx512bw")
         && is_x86_feature_detected!("avx512vl")

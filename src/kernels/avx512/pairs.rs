@@ -7,7 +7,7 @@ use crate::kernels::LANES;
 use crate::kernels::depthwise::{Pairs, PairsOf16};
 
 #[derive(Clone, Copy)]
-pub(super) struct I16x32(__m512i);
+pub(super) struct I16x32(pub(super) __m512i);
 
 /// One instruction on registers.
 macro_rules! instruction {
