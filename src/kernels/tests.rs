@@ -246,6 +246,7 @@ fn products_have_the_bits_of_the_specification() {
         (16, 64, 16, Fill::Random),
         (33, 200, 50, Fill::All(255, -127)),
         (700, 67, 33, Fill::Random),
+        (6200, 100, 20, Fill::Random),
         (5000, 20, 160, Fill::Random),
         (41, 20_000, 20, Fill::Random),
     ]);

@@ -26,9 +26,9 @@ fn block_rows(k: usize) -> usize {
     (BLOCK / padded(k).max(1)).max(ROWS)
 }
 
-/// Room for a block of codes, and to align it.
+/// Room for a block of codes of `k` inputs or fewer, and to align it.
 pub(super) fn scratch(k: usize) -> usize {
-    if k < FEWEST_INPUTS { 0 } else { block_rows(k) * padded(k) + BYTES }
+    if k < FEWEST_INPUTS { 0 } else { BLOCK.max(ROWS * padded(k)) + BYTES }
 }
 
 /// The sums of four tiles.
