@@ -8,6 +8,7 @@ use tract_onnx::prelude::*;
 use super::float::FloatNet;
 use super::ir::Net;
 use super::layer::Data;
+use super::onnx::Onnx;
 use super::steps::Steps;
 use super::{COMPARED, ImportError, Imported, Progress, SAME_NETWORK};
 use crate::asset::{AssetFile, Preprocess};
@@ -38,7 +39,7 @@ pub struct LayerReport {
 
 /// Runs the ONNX network in tract and the rewritten one here, on one picture.
 pub(super) fn check_rewritten(
-    model: &TypedModel,
+    model: &Onnx,
     float: &FloatNet,
     picture: &[u8],
     preprocess: Preprocess,
@@ -51,9 +52,7 @@ pub(super) fn check_rewritten(
             planes[c * size * size + pixel] =
                 (f32::from(*value) - preprocess.mean[c]) / preprocess.std[c];
         }
-        let input = Tensor::from_shape(&[1, 3, size, size], &planes)?;
-        let output = model.clone().into_optimized()?.into_runnable()?.run(tvec!(input.into()))?;
-        Ok(output[0].try_as_plain_ram()?.as_slice::<f32>()?.to_vec())
+        model.run(&planes, size)
     };
     let theirs = run().map_err(|error| ImportError::Onnx { size, error })?;
     let cosine = cosine(&theirs, &float.run(picture, |_| ()));

@@ -18,21 +18,22 @@ use tract_onnx::tract_core::ops::nn::{Reduce, Softmax};
 use super::super::ImportError;
 use super::super::ir::{self, Net, Node, Op, Value};
 use super::constant::Constant;
-use super::moves;
 use super::view::View;
+use super::{Onnx, moves, product};
 
 /// The typed graph as our own, of primitives.
-pub(in super::super) fn lower(model: &TypedModel, size: usize) -> Result<Net, ImportError> {
-    let onnx = |error| ImportError::Onnx { size, error };
+pub(in super::super) fn lower(onnx: &Onnx, size: usize) -> Result<Net, ImportError> {
+    let error = |error| ImportError::Onnx { size, error };
+    let model = &onnx.typed;
     let net = Net { size, nodes: Vec::new(), output: 0 };
     let mut lowering = Lowering {
         model,
         net,
         views: HashMap::new(),
-        constants: HashMap::new(),
+        constants: onnx.held.iter().cloned().collect(),
         paddings: HashMap::new(),
     };
-    for id in model.eval_order().map_err(onnx)? {
+    for id in model.eval_order().map_err(error)? {
         let node = model.node(id);
         lowering.node(node).map_err(|why| ImportError::Unsupported {
             node: node.name.clone(),
@@ -61,7 +62,10 @@ pub(super) type Lowered = Result<View, String>;
 impl Lowering<'_> {
     fn node(&mut self, node: &TypedNode) -> Result<(), String> {
         let outlet = OutletId::new(node.id, 0);
-        if self.model.input_outlets().is_ok_and(|inputs| inputs.contains(&outlet)) {
+        if self.constants.contains_key(&outlet) {
+            return Ok(());
+        }
+        if self.model.inputs.contains(&outlet) {
             self.views.insert(outlet, View::image(0, self.net.shape(0), 4));
             return Ok(());
         }
@@ -87,6 +91,15 @@ impl Lowering<'_> {
     /// A node that does not depend on the picture.
     fn compute(&mut self, node: &TypedNode, inputs: Vec<Arc<Tensor>>) -> Result<(), String> {
         if node.outputs.iter().all(|output| output.fact.konst.is_some()) {
+            return Ok(());
+        }
+        if let (Some(op), [a, b]) = (node.op_as::<EinSum>(), inputs.as_slice()) {
+            let (a, b) = (Constant::new(a), Constant::new(b));
+            let (Ok(a), Ok(b)) = (a, b) else { return Err("it is not of numbers".into()) };
+            let dims = self.dims(OutletId::new(node.id, 0))?;
+            let values = product::of_constants(op, &a, &b, &dims);
+            let tensor = Tensor::from_shape(&dims, &values).map_err(|error| error.to_string())?;
+            self.constants.insert(OutletId::new(node.id, 0), tensor.into_arc_tensor());
             return Ok(());
         }
         let inputs = inputs.into_iter().map(|tensor| tensor.into_tvalue()).collect();

@@ -23,15 +23,7 @@ impl Lowering<'_> {
         if op.q_params.is_some() {
             return Err("it is quantized".into());
         }
-        let one = |axes: &[usize]| axes.first().copied();
-        let indices: Vec<Index> = op
-            .axes
-            .iter_all_axes()
-            .map(|axis| Index {
-                inputs: [one(&axis.inputs[0]), one(&axis.inputs[1])],
-                out: one(&axis.outputs[0]),
-            })
-            .collect();
+        let indices = indices(op);
         let constant = |outlet| self.constant(outlet);
         match (constant(a), constant(b)) {
             (None, None) => {
@@ -144,4 +136,46 @@ impl Lowering<'_> {
         axes.reverse();
         Ok(View::new(value, view.rows, n, &axes))
     }
+}
+
+/// The indices of a product of two inputs.
+fn indices(op: &EinSum) -> Vec<Index> {
+    let one = |axes: &[usize]| axes.first().copied();
+    let index = |axis: &Axis| Index {
+        inputs: [one(&axis.inputs[0]), one(&axis.inputs[1])],
+        out: one(&axis.outputs[0]),
+    };
+    op.axes.iter_all_axes().map(index).collect()
+}
+
+/// A product of constants, in one order on every processor.
+pub(super) fn of_constants(op: &EinSum, a: &Constant, b: &Constant, dims: &[usize]) -> Vec<f32> {
+    let mut indices = indices(op);
+    indices.sort_by_key(|index| index.out);
+    let steps = [a.steps(), b.steps()];
+    // Places in both inputs, of the results and of what is summed for one of them.
+    let (mut results, mut summed) = (vec![[0, 0]], vec![[0, 0]]);
+    for index in &indices {
+        let dim = |side: usize, constant: &Constant| {
+            index.inputs[side].map(|axis| (constant.dims[axis], steps[side][axis]))
+        };
+        let sides = [dim(0, a), dim(1, b)];
+        let len = match index.out {
+            Some(out) => dims[out],
+            None => sides.iter().flatten().map(|(len, _)| *len).max().unwrap_or(1),
+        };
+        let step = sides.map(|side| side.filter(|(len, _)| *len > 1).map_or(0, |(_, step)| step));
+        let places = if index.out.is_some() { &mut results } else { &mut summed };
+        *places = places
+            .iter()
+            .flat_map(|at| (0..len).map(move |i| [at[0] + i * step[0], at[1] + i * step[1]]))
+            .collect();
+    }
+    let value = |at: &[usize; 2]| {
+        let product = |of: &[usize; 2]| {
+            f64::from(a.values[at[0] + of[0]]) * f64::from(b.values[at[1] + of[1]])
+        };
+        summed.iter().map(product).sum::<f64>() as f32
+    };
+    results.iter().map(value).collect()
 }
