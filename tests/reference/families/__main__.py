@@ -94,6 +94,8 @@ def tiny(out):
         if name == "clip":
             export.torchscript(module, example, out / f"{name}_batch.onnx", family.outputs, dynamic_batch=True)
             note(f"{name}_batch", name, "torchscript, dynamic batch")
+            export.torchscript(module, example, out / f"{name}_opset14.onnx", family.outputs, opset=14)
+            note(f"{name}_opset14", name, "torchscript, operator set 14")
         if name in ("clip", "resnet"):
             export.float16(path, out / f"{name}_float16.onnx")
             note(f"{name}_float16", name, "float16")

@@ -14,8 +14,8 @@ from onnxruntime.transformers.float16 import convert_float_to_float16
 OPSET = 17
 
 
-def torchscript(module, example, path, outputs, dynamic_batch=False):
-    """The exporter of most files in circulation."""
+def torchscript(module, example, path, outputs, dynamic_batch=False, opset=OPSET):
+    """The exporter of most files in circulation; before operator set 17 without LayerNormalization."""
     axes = {name: {0: "batch_size"} for name in ("pixel_values", *outputs)} if dynamic_batch else None
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
@@ -26,7 +26,7 @@ def torchscript(module, example, path, outputs, dynamic_batch=False):
             input_names=["pixel_values"],
             output_names=list(outputs),
             dynamic_axes=axes,
-            opset_version=OPSET,
+            opset_version=opset,
             dynamo=False,
             do_constant_folding=True,
         )

@@ -124,9 +124,9 @@ impl<'a> FloatConv<'a> {
         if let (ROWS, Some((a, rest))) = (count, rows.split_at_checked(depth)) {
             let (b, rest) = rest.split_at(depth);
             let (c, d) = rest.split_at(depth);
-            for (k, w) in weights.chunks_exact(LANES).enumerate() {
-                let x = [a[k], b[k], c[k], d[k]];
-                for (sums, x) in sums.iter_mut().zip(x) {
+            let columns = a.iter().zip(b).zip(c).zip(d);
+            for (w, (((a, b), c), d)) in weights.chunks_exact(LANES).zip(columns) {
+                for (sums, x) in sums.iter_mut().zip([a, b, c, d]) {
                     for (sum, w) in sums.iter_mut().zip(w) {
                         *sum += x * w;
                     }

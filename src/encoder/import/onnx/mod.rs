@@ -14,6 +14,7 @@ mod lower;
 mod moves;
 mod order;
 mod product;
+mod prune;
 mod quantized;
 mod tokens;
 mod view;
@@ -117,6 +118,7 @@ fn prepare(
     };
     graph.value_info.clear();
     choose_output(graph, output)?;
+    prune::prune(graph);
     half::widen(graph)?;
     quantized::to_float(graph)?;
     // tract takes for granted that there is such a value.

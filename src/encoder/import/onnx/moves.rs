@@ -55,8 +55,9 @@ pub(super) fn strided(
             steps.unwrap_or_else(|| vec![1; count]).iter().map(|s| *s as i32).collect();
         let rank = view.axes.len();
         for at in 0..count {
-            let axis = axes.as_ref().map_or(at as i64, |axes| axes[at]);
-            let axis = if axis < 0 { axis + rank as i64 } else { axis } as usize;
+            let axis = axes.as_ref().map_or(Some(at as i64), |axes| axes.get(at).copied());
+            let axis = axis.map(|axis| if axis < 0 { axis + rank as i64 } else { axis } as usize);
+            let Some(axis) = axis.filter(|axis| *axis < rank) else { return Ok(None) };
             let len = view.axes[axis].len.to_dim();
             let dim = op.prepare_one_dim(at, &len, begin, end, &steps)?;
             let (start, end) = (dim.begin.to_usize()?, dim.end.to_usize()?);

@@ -95,7 +95,8 @@ impl Pass {
                 let zero = node.input.get(3).cloned();
                 // Real values of a code's size: the scales follow in the graph.
                 let name = format!("{weights} without zero point");
-                self.dequantized(&node, &weights, None, zero.as_deref(), 1, &name)?;
+                let outputs = if node.op_type == "ConvInteger" { 0 } else { -1 };
+                self.dequantized(&node, &weights, None, zero.as_deref(), outputs, &name)?;
                 node.input.truncate(1);
                 node.input.push(name);
                 node.op_type = node.op_type.trim_end_matches("Integer").into();
@@ -192,8 +193,9 @@ impl Pass {
             Some(zero) => self.floats(node, zero)?,
             None => vec![0.0],
         };
-        let axis = if axis < 0 { axis + dims.len() as i64 } else { axis } as usize;
-        let inner: i64 = dims.iter().skip(axis + 1).product();
+        let axis = if axis < 0 { axis + dims.len() as i64 } else { axis };
+        let axis = usize::try_from(axis).unwrap_or(usize::MAX);
+        let inner: i64 = dims.iter().skip(axis.saturating_add(1)).product();
         let along = dims.get(axis).copied().unwrap_or(1);
         if [&scale, &zero].iter().any(|each| each.len() != 1 && each.len() as i64 != along) {
             return Err(unsupported(node, "blocks of weights with scales of their own"));
