@@ -62,7 +62,11 @@ fn wanted(graph: &GraphProto) -> HashSet<String> {
         }
         if PRODUCTS.contains(&node.op_type.as_str()) {
             let mut from: Vec<&str> = node.input.first().map(String::as_str).into_iter().collect();
+            let mut seen = HashSet::new();
             while let Some(name) = from.pop() {
+                if !seen.insert(name) {
+                    continue;
+                }
                 if float.contains(name) {
                     wanted.insert(name.to_string());
                 }
