@@ -126,3 +126,91 @@ fn line(net: &Net, value: Value) -> Line {
 fn near(a: f64, b: f64) -> bool {
     (a - b).abs() <= 1e-3 * b.abs()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::super::ir::Conv;
+    use super::*;
+
+    /// A network of a linear layer, value 1, and what follows.
+    fn net(ops: Vec<(Op, Vec<Value>)>) -> Net {
+        let stem = Op::Conv(Conv::new(vec![1.0; 6], vec![0.0; 2]));
+        let all = std::iter::once((stem, vec![0])).chain(ops);
+        let node = |(op, inputs)| Node { name: String::new(), op, inputs, shape: [1, 1, 2] };
+        let nodes: Vec<Node> = all.map(node).collect();
+        Net { size: 1, output: nodes.len(), nodes }
+    }
+
+    fn times(mul: f64, add: f64, value: Value) -> (Op, Vec<Value>) {
+        (Op::Affine { mul: vec![mul; 2], add: vec![add; 2] }, vec![value])
+    }
+
+    fn unary(unary: Unary, value: Value) -> (Op, Vec<Value>) {
+        (Op::Unary(unary), vec![value])
+    }
+
+    fn both(binary: Binary, a: Value, b: Value) -> (Op, Vec<Value>) {
+        (Op::Binary(binary), vec![a, b])
+    }
+
+    fn flat<const N: usize>(parts: [Vec<(Op, Vec<Value>)>; N]) -> Vec<(Op, Vec<Value>)> {
+        parts.into_iter().flatten().collect()
+    }
+
+    /// The activation that the passes put into the layer, and the factor left behind it.
+    fn found(ops: Vec<(Op, Vec<Value>)>) -> (Activation, f64) {
+        let mut net = net(ops);
+        while fold(&mut net) {
+            net.remove_unread();
+        }
+        let [_, activate, factor] = net.nodes.as_slice() else { panic!("{}", net.nodes.len()) };
+        match (&activate.op, &factor.op) {
+            (Op::Activate(activation), Op::Affine { mul, .. }) => (*activation, mul[0]),
+            _ => panic!("{} {}", activate.op.name(), factor.op.name()),
+        }
+    }
+
+    #[test]
+    fn gelu_in_either_order_of_its_factors() {
+        let root = std::f64::consts::FRAC_1_SQRT_2;
+        let inner = || vec![times(root, 0.0, 1), unary(Unary::Erf, 2), times(1.0, 1.0, 3)];
+        let last = flat([inner(), vec![both(Binary::Mul, 1, 4)]]);
+        assert_eq!(found(last), (Activation::Gated(GELU), 2.0));
+        let first = flat([inner(), vec![times(0.5, 0.0, 1), both(Binary::Mul, 5, 4)]]);
+        assert_eq!(found(first), (Activation::Gated(GELU), 1.0));
+    }
+
+    #[test]
+    fn gelu_with_tanh_as_a_sum_and_as_a_product() {
+        let scale = (2.0 / std::f64::consts::PI).sqrt();
+        let outside = |at| vec![times(scale, 0.0, at), unary(Unary::Tanh, at + 1)];
+        let gate = |at| vec![times(0.5, 0.5, at), both(Binary::Mul, at + 1, 1)];
+        let cube = vec![unary(Unary::Square, 1), both(Binary::Mul, 1, 2)];
+        let sum =
+            [cube, vec![times(0.044_715, 0.0, 3), both(Binary::Add, 1, 4)], outside(5), gate(7)];
+        assert_eq!(found(flat(sum)), (Activation::Gated(GELU_TANH), 1.0));
+        let square = vec![unary(Unary::Square, 1), times(0.044_715, 1.0, 2)];
+        let product = [square, vec![both(Binary::Mul, 3, 1)], outside(4), gate(6)];
+        assert_eq!(found(flat(product)), (Activation::Gated(GELU_TANH), 1.0));
+    }
+
+    #[test]
+    fn sigmoid_gates_by_their_factor() {
+        let sigmoid = |value| (Op::Activate(Activation::Sigmoid), vec![value]);
+        let gated = vec![sigmoid(1), both(Binary::Mul, 2, 1)];
+        assert_eq!(found(gated), (Activation::Gated(SILU), 1.0));
+        for (factor, gate) in [(1.702, QUICK_GELU), (3.0, [3.0, 0.0, 0.0])] {
+            let gated = vec![times(factor, 0.0, 1), sigmoid(2), both(Binary::Mul, 1, 3)];
+            assert_eq!(found(gated), (Activation::Gated(gate), 1.0));
+        }
+    }
+
+    #[test]
+    fn hard_swish_with_the_sixth_inside_or_outside() {
+        let clip = |hi, value| (Op::Clip { lo: 0.0, hi }, vec![value]);
+        let outside = vec![times(1.0, 3.0, 1), clip(6.0, 2), both(Binary::Mul, 1, 3)];
+        assert_eq!(found(outside), (Activation::HardSwish, 6.0));
+        let inside = vec![times(1.0 / 6.0, 0.5, 1), clip(1.0, 2), both(Binary::Mul, 3, 1)];
+        assert_eq!(found(inside), (Activation::HardSwish, 1.0));
+    }
+}
