@@ -36,6 +36,8 @@ impl Tag {
     pub const ADAPTER: Self = Self(*b"ADPT");
     /// Keys that a head has made of the shots.
     pub const BANK: Self = Self(*b"BANK");
+    /// The network that makes rows of the linear term for new classes.
+    pub const META: Self = Self(*b"META");
     /// Hyper-parameters of the head.
     pub const HEAD: Self = Self(*b"HEAD");
     /// Temperature and the thresholds of "unknown".
@@ -48,7 +50,7 @@ impl Tag {
     pub const PROVENANCE: Self = Self(*b"PROV");
 
     /// Every tag of this version in the order in which sections are laid out.
-    pub const ALL: [Self; 17] = [
+    pub const ALL: [Self; 18] = [
         Self::PREPROCESS,
         Self::LAYERS,
         Self::WEIGHTS,
@@ -60,6 +62,7 @@ impl Tag {
         Self::LINEAR,
         Self::ADAPTER,
         Self::BANK,
+        Self::META,
         Self::CALIBRATION,
         Self::CACHE,
         Self::KEY_NAMES,
@@ -86,6 +89,7 @@ impl Tag {
             Self::LINEAR => "linear term",
             Self::ADAPTER => "adapter",
             Self::BANK => "keys of the head",
+            Self::META => "meta-adapter",
             Self::CACHE => "cache of shots",
             Self::KEY_NAMES => "names of the shots",
             Self::HEAD => "head parameters",

@@ -1,6 +1,6 @@
 use super::{
     Adapter, AssetError, Bank, Cache, Calibration, Container, HeadParams, KeyNames, Labels, Linear,
-    Metrics, Preprocess, Prompts, Provenance, Space, Tag, TextWeights, Vocabulary,
+    Meta, Metrics, Preprocess, Prompts, Provenance, Space, Tag, TextWeights, Vocabulary,
 };
 
 /// An asset with a typed view of each section that it has: an encoder alone, a cache alone or a
@@ -25,6 +25,8 @@ pub struct Asset<'a> {
     pub adapter: Option<Adapter<'a>>,
     /// Keys that the head has made of the shots.
     pub bank: Option<Bank<'a>>,
+    /// What makes rows of the linear term for new classes.
+    pub meta: Option<Meta<'a>>,
     /// Temperature and thresholds.
     pub calibration: Option<Calibration>,
     /// The cache of shots.
@@ -70,6 +72,7 @@ impl<'a> Asset<'a> {
             linear: section(Tag::LINEAR).map(Linear::parse).transpose()?,
             adapter: section(Tag::ADAPTER).map(Adapter::parse).transpose()?,
             bank: section(Tag::BANK).map(Bank::parse).transpose()?,
+            meta: section(Tag::META).map(Meta::parse).transpose()?,
             calibration: section(Tag::CALIBRATION).map(Calibration::parse).transpose()?,
             cache: section(Tag::CACHE).map(Cache::parse).transpose()?,
             key_names: section(Tag::KEY_NAMES).map(KeyNames::parse).transpose()?,
@@ -141,6 +144,7 @@ impl<'a> Asset<'a> {
         self.linear.map_or(Ok(()), |linear| linear.validate())?;
         self.adapter.map_or(Ok(()), |adapter| adapter.validate())?;
         self.bank.map_or(Ok(()), |bank| bank.validate())?;
+        self.meta.map_or(Ok(()), |meta| meta.validate())?;
         self.key_names.map_or(Ok(()), |names| names.validate())?;
         self.vocabulary.map_or(Ok(()), |words| words.validate())?;
         self.metrics.map_or(Ok(()), |metrics| metrics.validate())?;

@@ -7,7 +7,7 @@ use clap::Args;
 use serde::Serialize;
 
 use super::dataset::{self, ClassPhotos};
-use super::head::{HeadName, Making};
+use super::head::{HeadName, Making, figures, percent};
 use super::progress::Progress;
 use super::shared::{Format, Shared};
 use super::shots::ShotEncoder;
@@ -146,16 +146,8 @@ impl Build {
         for (tag, bytes) in &built.sections {
             asset = asset.section(*tag, &bytes[..]);
         }
-        if let Some(accuracy) = built.choice.accuracy {
-            let mut figures = vec![
-                ("leave_one_out.top1", percent(accuracy)),
-                ("leave_one_out.shots", built.choice.held_out as f64),
-                ("leave_one_out.ece", round(f64::from(built.calibration.ece), 1e4)),
-            ];
-            if let Some(unknown) = &built.unknown {
-                figures.push(("unknown.known_pass", percent(unknown.known_pass)));
-                figures.push(("unknown.foreign_refused", percent(unknown.foreign_refused)));
-            }
+        let figures = figures(built);
+        if !figures.is_empty() {
             asset = asset.section(Tag::METRICS, Metrics::encode(&figures)?);
         }
         let mut notes = vec![("tipcam", env!("CARGO_PKG_VERSION"))];
@@ -248,10 +240,6 @@ fn encode(classes: &[ClassPhotos], encoder: &mut ShotEncoder) -> Result<(Vec<Sho
         bail!("not written, none of the photographs could be read");
     }
     Ok((shots, outcome))
-}
-
-fn percent(share: f64) -> f64 {
-    round(100.0 * share, 100.0)
 }
 
 /// To a multiple of 1 / `steps`.

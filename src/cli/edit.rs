@@ -7,7 +7,7 @@ use serde::Serialize;
 
 use super::shared::{Format, Shared};
 use crate::asset::{Asset, AssetFile};
-use crate::fit::Change;
+use crate::fit::{Change, refit_pays};
 
 #[derive(Serialize)]
 struct Line<'a> {
@@ -72,6 +72,19 @@ impl<'s> Target<'s> {
         let bytes = builder.to_bytes()?;
         let after = Asset::open(&bytes)?;
         builder.write_atomic(self.path)?;
+        let path = self.path.display();
+        if change.stale {
+            let head = after.head.map_or("", |head| head.kind.name());
+            super::note(&format!(
+                "head {head} was trained with other shots: `tipcam fit --head {head} --asset {path}` makes \
+                 it again"
+            ));
+        } else if refit_pays(&after) {
+            super::note(&format!(
+                "there are many more or fewer shots than when the head was fitted: `tipcam fit --asset \
+                 {path}` would choose its parameters again"
+            ));
+        }
         self.say(before, &after, change, shared)
     }
 

@@ -34,7 +34,7 @@ impl Forget {
         };
         let project = projector(&asset, shared.kernels()?)?;
         let project = project.as_ref().map(|project| project as &fit::Project<'_>);
-        let change = fit::forget(&asset, what, project)?;
+        let change = fit::forget(&asset, what, project, shared.workers()?)?;
         target.write(&asset, &change, shared)?;
         Ok(Outcome::Done)
     }

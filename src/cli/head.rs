@@ -120,7 +120,24 @@ impl Making<'_> {
     }
 }
 
-fn percent(share: f64) -> f64 {
+/// Figures of a head for an asset: how held-out shots were answered. None where none could be.
+pub(super) fn figures(built: &Built) -> Vec<(&'static str, f64)> {
+    let Some(accuracy) = built.choice.accuracy else { return Vec::new() };
+    let names = match built.kind.is_plain() {
+        true => ["leave_one_out.top1", "leave_one_out.shots", "leave_one_out.ece"],
+        false => ["folds.top1", "folds.shots", "folds.ece"],
+    };
+    let ece = (1e4 * f64::from(built.calibration.ece)).round() / 1e4;
+    let values = [percent(accuracy), built.choice.held_out as f64, ece];
+    let mut figures: Vec<_> = names.into_iter().zip(values).collect();
+    if let Some(unknown) = &built.unknown {
+        figures.push(("unknown.known_pass", percent(unknown.known_pass)));
+        figures.push(("unknown.foreign_refused", percent(unknown.foreign_refused)));
+    }
+    figures
+}
+
+pub(super) fn percent(share: f64) -> f64 {
     (1e4 * share).round() / 100.0
 }
 

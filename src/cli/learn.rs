@@ -65,7 +65,8 @@ impl Learn {
         ensure!(!shots.is_empty(), "nothing was learned: none of the photographs could be read");
         let project = projector(&asset, shared.kernels()?)?;
         let project = project.as_ref().map(|project| project as &fit::Project<'_>);
-        let change = fit::learn(&asset, class, &shots, project)?;
+        let workers = shared.workers()?;
+        let change = fit::learn(&asset, class, &shots, project, workers)?;
         for duplicate in &change.duplicates {
             note(&format!(
                 "Warning: {} looks like {} of {:?} (cosine {:.3}): another view would teach more",

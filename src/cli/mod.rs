@@ -12,6 +12,7 @@ mod embed;
 #[cfg(feature = "import")]
 mod encoder;
 mod eval;
+mod fit;
 mod forget;
 mod head;
 mod inspect;
@@ -56,6 +57,7 @@ enum Command {
     Learn(learn::Learn),
     Forget(forget::Forget),
     Build(build::Build),
+    Fit(fit::Fit),
     Eval(eval::Eval),
     Embed(embed::Embed),
     #[cfg(feature = "import")]
@@ -83,6 +85,7 @@ pub fn main() -> ExitCode {
         Command::Learn(command) => command.run(&shared),
         Command::Forget(command) => command.run(&shared),
         Command::Build(command) => command.run(&shared),
+        Command::Fit(command) => command.run(&shared),
         Command::Eval(command) => command.run(&shared),
         Command::Embed(command) => command.run(&shared),
         #[cfg(feature = "import")]

@@ -7,6 +7,7 @@ use clap::{Args, ValueEnum};
 
 use crate::asset::{Asset, AssetFile};
 use crate::encoder::MAX_THREADS;
+use crate::fit::matrix::Workers;
 use crate::kernels::{self, Isa, Kernels};
 
 /// Options of every command.
@@ -89,6 +90,11 @@ impl Shared {
             // beyond four threads a small encoder's layers are too short to share
             None => std::thread::available_parallelism().map_or(1, |n| n.get().min(4)),
         }
+    }
+
+    /// What makes heads.
+    pub(super) fn workers(&self) -> Result<Workers> {
+        Ok(Workers { kernels: self.kernels()?, threads: self.threads() })
     }
 
     /// The kernels asked for; an error where the processor lacks them.

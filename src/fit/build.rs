@@ -2,10 +2,11 @@ use super::calibration::{expected_error, temperature};
 use super::folds::{self, Compared, Held};
 use super::heads::{self, Setting};
 use super::keys;
-use super::leave_one_out::{LeaveOneOut, Shots, Unknown};
+use super::leave_one_out::{LeaveOneOut, Shots};
 use super::rows::{ClassShots, Rows};
 use super::search::{self, Choice};
 use super::train::Progress;
+use super::unknown::{Seen, Unknown, thresholds};
 use super::{FitError, Method, Recipe, sections};
 use crate::asset::{
     AlignedBytes, AssetError, Builder, CacheBuilder, Calibration, EncoderId, HeadKind, HeadParams,
@@ -27,6 +28,9 @@ pub struct Built {
     pub held: Held,
     /// The head.
     pub kind: HeadKind,
+    /// What the thresholds look at, for every held-out shot.
+    pub known: Vec<Seen>,
+    pub(super) reference_shots: f32,
 }
 
 impl Built {
@@ -53,7 +57,7 @@ pub fn build(recipe: &Recipe<'_>) -> Result<Built, FitError> {
         false => made(recipe, run),
     })?;
     let found = found.unwrap_or_else(|| Found::without_shots(recipe));
-    let Found { choice, calibration, unknown, held, sections: made, gamma } = found;
+    let Found { choice, calibration, unknown, held, sections: made, gamma, known } = found;
     let params = HeadParams {
         kind: recipe.method.kind,
         logit_scale: heads::LOGIT_SCALE,
@@ -82,7 +86,8 @@ pub fn build(recipe: &Recipe<'_>) -> Result<Built, FitError> {
         sections.push((Tag::CACHE, cache.finish(0)?.to_vec()));
         sections.push((Tag::KEY_NAMES, KeyNames::encode(&names)?));
     }
-    Ok(Built { sections, choice, calibration, unknown, held, kind: recipe.method.kind })
+    let (kind, reference_shots) = (recipe.method.kind, ground.reference_shots);
+    Ok(Built { sections, choice, calibration, unknown, held, kind, known, reference_shots })
 }
 
 /// Compares heads on the same folds over the recipe's shots.
@@ -159,6 +164,7 @@ struct Found {
     held: Held,
     sections: Vec<(Tag, Vec<u8>)>,
     gamma: f32,
+    known: Vec<Seen>,
 }
 
 impl Found {
@@ -184,6 +190,7 @@ impl Found {
             held: Held::default(),
             sections: Vec::new(),
             gamma: 0.0,
+            known: Vec::new(),
         }
     }
 
@@ -196,7 +203,8 @@ impl Found {
             return self;
         }
         let temperature = temperature(&answers.logits, &answers.labels, classes).temperature;
-        let thresholds = answers.unknown(classes, temperature);
+        self.known = answers.seen(classes, temperature);
+        let thresholds = thresholds(&self.known, &answers.foreign(classes, temperature));
         self.calibration = Calibration {
             temperature,
             unknown_score: thresholds.score,

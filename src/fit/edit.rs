@@ -1,3 +1,7 @@
+use std::cmp::Ordering;
+
+use super::matrix::Workers;
+use super::refit::{refresh, without_parts};
 use super::rows::{ClassShots, Rows};
 use super::{FitError, Project, keys, text};
 use crate::asset::{
@@ -10,7 +14,7 @@ use half::f16;
 pub const DUPLICATE: f32 = 0.98;
 
 /// What has to change in a file.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub struct Change {
     /// Sections to add or to replace.
     pub replaced: Vec<(Tag, Vec<u8>)>,
@@ -22,6 +26,8 @@ pub struct Change {
     pub class: Option<String>,
     /// New shots that show nothing new.
     pub duplicates: Vec<Duplicate>,
+    /// Whether the head was trained with other shots and should be made again.
+    pub stale: bool,
 }
 
 impl Change {
@@ -67,6 +73,7 @@ pub fn learn(
     label: &str,
     shots: &[(Vec<f32>, String)],
     project: Option<&Project<'_>>,
+    workers: Workers,
 ) -> Result<Change, FitError> {
     let mut draft = Draft::new(asset, |_| true)?;
     let known = draft.labels.iter().position(|other| other == label);
@@ -98,13 +105,15 @@ pub fn learn(
         duplicates.extend(draft.duplicate(feature, name)?);
         ids.push(draft.push(class, feature, name)?);
     }
-    draft.finish(project).map(|replaced| Change {
-        replaced,
+    let change = Change {
+        replaced: draft.finish(project)?,
         removed: vec![Tag::METRICS],
         keys: ids,
         class: known.is_none().then(|| label.to_owned()),
         duplicates,
-    })
+        stale: false,
+    };
+    kept_up(asset, change, Some, project, workers)
 }
 
 /// Takes a class or a shot out of an asset.
@@ -115,6 +124,7 @@ pub fn forget(
     asset: &Asset<'_>,
     what: Forget<'_>,
     project: Option<&Project<'_>>,
+    workers: Workers,
 ) -> Result<Change, FitError> {
     let labels = asset.labels.ok_or(Tag::LABELS.missing())?;
     let (class, key) = match what {
@@ -147,13 +157,51 @@ pub fn forget(
     if class_goes {
         draft.remove_class(class)?;
     }
-    draft.finish(project).map(|replaced| Change {
-        replaced,
+    let change = Change {
+        replaced: draft.finish(project)?,
         removed: vec![Tag::METRICS],
         keys: ids,
         class: class_goes.then(|| what.label.to_owned()),
         duplicates: Vec::new(),
-    })
+        stale: false,
+    };
+    let class_of = |old: usize| match old.cmp(&class) {
+        Ordering::Greater if class_goes => Some(old - 1),
+        Ordering::Equal if class_goes => None,
+        _ => Some(old),
+    };
+    kept_up(asset, change, class_of, project, workers)
+}
+
+/// The change with the head's own parts kept up, see [`refresh`].
+fn kept_up(
+    asset: &Asset<'_>,
+    change: Change,
+    class_of: impl Fn(usize) -> Option<usize>,
+    project: Option<&Project<'_>>,
+    workers: Workers,
+) -> Result<Change, FitError> {
+    if asset.head.is_none_or(|params| params.kind.is_plain()) {
+        return Ok(change);
+    }
+    let bare = without_parts(&change);
+    let bytes = bare.apply(&asset.container).to_bytes()?;
+    let fresh = refresh(asset, &Asset::open(&bytes)?, class_of, project, workers)?;
+    let mut change = change;
+    change.stale = fresh.stale;
+    change.replaced.extend(fresh.replaced);
+    Ok(change)
+}
+
+/// Gives each key the weight `reference_shots` over the shots of its class.
+pub(super) fn weigh(cache: &mut CacheBuilder, reference_shots: f32) -> Result<(), FitError> {
+    let mut edit = cache.edit()?;
+    let shots = edit.shots().to_vec();
+    let classes = edit.classes().to_vec();
+    for (weight, class) in edit.weights_mut().iter_mut().zip(classes) {
+        *weight = reference_shots / shots[class as usize] as f32;
+    }
+    Ok(())
 }
 
 /// An asset's head while it is changed.
@@ -225,9 +273,9 @@ impl Draft {
             rows.weights.drain(class * dim..(class + 1) * dim);
         }
         self.renumber(|other| match other.cmp(&(class as u32)) {
-            std::cmp::Ordering::Less => Some(other),
-            std::cmp::Ordering::Equal => None,
-            std::cmp::Ordering::Greater => Some(other - 1),
+            Ordering::Less => Some(other),
+            Ordering::Equal => None,
+            Ordering::Greater => Some(other - 1),
         })
     }
 
@@ -277,12 +325,7 @@ impl Draft {
     /// The changed sections: weights follow the numbers of shots, rows from shots the shots.
     fn finish(mut self, project: Option<&Project<'_>>) -> Result<Vec<(Tag, Vec<u8>)>, FitError> {
         if let Some(cache) = &mut self.cache {
-            let mut edit = cache.edit()?;
-            let shots = edit.shots().to_vec();
-            let classes = edit.classes().to_vec();
-            for (weight, class) in edit.weights_mut().iter_mut().zip(classes) {
-                *weight = self.params.reference_shots / shots[class as usize] as f32;
-            }
+            weigh(cache, self.params.reference_shots)?;
             let view = cache.view()?;
             if let (Some(rows), Some(shots)) = (&mut self.rows, ClassShots::new(&view, project)) {
                 rows.clear_shots();

@@ -1,9 +1,9 @@
 use std::panic::resume_unwind;
 use std::thread;
 
-use super::calibration::quantile;
 use super::folds::Held;
 use super::rows::{ClassShots, Rows};
+use super::unknown::Seen;
 use crate::asset::{Cache, RowKind};
 use crate::head::{CodedQuery, best, probabilities, scan};
 use crate::kernels::Kernels;
@@ -13,12 +13,6 @@ use crate::math;
 const MAX_QUERIES: usize = 4096;
 /// Most cosines between held-out shots and keys, which are kept in memory (256 MiB).
 const MAX_COSINES: usize = 1 << 26;
-
-/// The share of held-out shots that a threshold for "unknown" may refuse.
-const REFUSED: f64 = 0.02;
-/// What is more probable than not is never refused for its probability: few and easy shots would
-/// otherwise ask for certainty.
-const MAX_SCORE: f32 = 0.5;
 
 /// What a leave-one-out run needs. Shot i is key i of the cache.
 pub(super) struct Shots<'a> {
@@ -340,49 +334,22 @@ impl Average {
     }
 }
 
-/// Thresholds for "unknown", and how they divide held-out shots from shots of classes that are not
-/// there.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Unknown {
-    /// Below this probability the answer is "unknown".
-    pub score: f32,
-    /// Below this cosine with the nearest key the answer is "unknown".
-    pub cosine: f32,
-    /// Share of held-out shots that are known.
-    pub known_pass: f64,
-    /// Share of shots that are refused when their whole class is held out.
-    pub foreign_refused: f64,
-}
-
 impl Answers {
-    /// Thresholds that few of the held-out shots fall below.
-    pub(super) fn unknown(&self, classes: usize, temperature: f32) -> Unknown {
-        let mut p = vec![0.0; classes];
-        let mut score = |logits: &[f32]| {
-            probabilities(logits, temperature, &mut p);
-            best(&p).map_or(0.0, |class| p[class])
-        };
-        let rows = || self.logits.chunks_exact(classes).zip(&self.labels);
-        let scores: Vec<f32> = rows().map(|(row, _)| score(row)).collect();
-        let foreign = rows().map(|(row, &label)| {
+    /// What the thresholds of "unknown" look at, for every held-out shot.
+    pub(super) fn seen(&self, classes: usize, temperature: f32) -> Vec<Seen> {
+        let rows = self.logits.chunks_exact(classes).map(|row| score(row, temperature));
+        rows.zip(self.nearest.iter().copied()).collect()
+    }
+
+    /// The same when the whole class of the shot is held out.
+    pub(super) fn foreign(&self, classes: usize, temperature: f32) -> Vec<Seen> {
+        let rows = self.logits.chunks_exact(classes).zip(&self.labels);
+        let scores = rows.map(|(row, &label)| {
             let mut row = row.to_vec();
             row[label] = f32::NEG_INFINITY;
-            score(&row)
+            score(&row, temperature)
         });
-        let foreign: Vec<f32> = foreign.collect();
-        let threshold = quantile(scores.clone(), REFUSED, 0.0).min(MAX_SCORE);
-        let cosine = quantile(self.nearest.clone(), REFUSED, -1.0);
-        let passed = |scores: &[f32], cosines: &[f32]| {
-            let passes = |(&s, &c): (&f32, &f32)| s >= threshold && c >= cosine;
-            let passing = scores.iter().zip(cosines).filter(|&pair| passes(pair)).count();
-            passing as f64 / scores.len().max(1) as f64
-        };
-        Unknown {
-            score: threshold,
-            cosine,
-            known_pass: passed(&scores, &self.nearest),
-            foreign_refused: 1.0 - passed(&foreign, &self.nearest_other),
-        }
+        scores.zip(self.nearest_other.iter().copied()).collect()
     }
 
     /// Confidence of each answer and whether it is right.
@@ -395,4 +362,11 @@ impl Answers {
         });
         answers.collect()
     }
+}
+
+/// Probability of the best class.
+fn score(logits: &[f32], temperature: f32) -> f32 {
+    let mut p = vec![0.0; logits.len()];
+    probabilities(logits, temperature, &mut p);
+    best(&p).map_or(0.0, |class| p[class])
 }

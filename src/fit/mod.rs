@@ -5,6 +5,7 @@
 //! change an asset; [`Evaluation`] measures one; [`features`] does all of it on cached features.
 //! Everything is deterministic: results do not depend on the number of threads.
 
+pub mod advice;
 pub mod calibration;
 pub mod features;
 pub mod folds;
@@ -16,6 +17,7 @@ pub mod rows;
 pub mod search;
 pub mod text;
 pub mod train;
+pub mod unknown;
 
 mod build;
 mod edit;
@@ -23,14 +25,16 @@ mod error;
 mod evaluate;
 mod leave_one_out;
 mod recipe;
+mod refit;
 mod sections;
 
 pub use build::{Built, build, compare};
 pub use edit::{Change, DUPLICATE, Duplicate, Forget, forget, learn};
 pub use error::FitError;
 pub use evaluate::{ClassScore, Evaluation, Summary};
-pub use leave_one_out::Unknown;
 pub use recipe::{ClassSpec, Method, Recipe, Shot};
+pub use refit::{Ingredients, refit, refit_pays};
+pub use unknown::Unknown;
 
 /// Maps a unit-norm trunk feature into the space of the text, as the encoder does it: with both
 /// centred and of unit norm.
@@ -38,3 +42,5 @@ pub type Project<'p> = dyn Fn(&[f32]) -> Vec<f32> + Sync + 'p;
 
 #[cfg(test)]
 mod tests;
+#[cfg(test)]
+mod tests_of_heads;

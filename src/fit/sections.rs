@@ -1,8 +1,9 @@
 //! A model of floats as sections of an asset: f16 and i8, read by [`crate::head`].
 
 use super::heads::{AdapterWeights, Keys, Model};
+use super::train::meta_adapter::MetaWeights;
 use super::{FitError, keys};
-use crate::asset::{Adapter, Bank, CacheBuilder, EncoderId, Key, Linear, Space, Tag};
+use crate::asset::{Adapter, Bank, CacheBuilder, EncoderId, Key, Linear, Meta, Space, Tag};
 
 /// The sections of a model whose keys live in `space`. Plain Tip-Adapter's keys are the cache's and are
 /// not written again.
@@ -25,6 +26,9 @@ pub(super) fn encode(
     }
     if let Some(own) = &model.keys {
         sections.push((Tag::BANK, bank(own, encoder, space, classes)?));
+    }
+    if let Some(MetaWeights { query, key, gate, bias }) = &model.meta {
+        sections.push((Tag::META, Meta::encode(gate, *bias, &query.data, &key.data)?));
     }
     Ok(sections)
 }

@@ -5,13 +5,13 @@ use crate::asset::{
 };
 use crate::kernels;
 
-const DIM: usize = 32;
-const ENCODER: EncoderId = EncoderId([9; 32]);
+pub(super) const DIM: usize = 32;
+pub(super) const ENCODER: EncoderId = EncoderId([9; 32]);
 
-struct Random(u64);
+pub(super) struct Random(pub(super) u64);
 
 impl Random {
-    fn unit(&mut self) -> Vec<f32> {
+    pub(super) fn unit(&mut self) -> Vec<f32> {
         let mut values: Vec<f32> = (0..DIM)
             .map(|_| {
                 self.0 = self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
@@ -23,7 +23,7 @@ impl Random {
         values
     }
 
-    fn near(&mut self, centre: &[f32], noise: f32) -> Vec<f32> {
+    pub(super) fn near(&mut self, centre: &[f32], noise: f32) -> Vec<f32> {
         let other = self.unit();
         let mut values: Vec<f32> = centre.iter().zip(other).map(|(c, o)| c + noise * o).collect();
         keys::normalize(&mut values);
@@ -32,7 +32,10 @@ impl Random {
 }
 
 /// Classes with a centre each; text near to it, shots farther away.
-fn made_up(counts: &[usize], text: impl Fn(usize) -> bool) -> (Vec<ClassSpec>, Vec<Shot>) {
+pub(super) fn made_up(
+    counts: &[usize],
+    text: impl Fn(usize) -> bool,
+) -> (Vec<ClassSpec>, Vec<Shot>) {
     let mut random = Random(5);
     let centres: Vec<_> = counts.iter().map(|_| random.unit()).collect();
     let (mut classes, mut shots) = (Vec::new(), Vec::new());
@@ -51,7 +54,7 @@ fn made_up(counts: &[usize], text: impl Fn(usize) -> bool) -> (Vec<ClassSpec>, V
     (classes, shots)
 }
 
-fn recipe<'r>(classes: &'r [ClassSpec], shots: &'r [Shot]) -> Recipe<'r> {
+pub(super) fn recipe<'r>(classes: &'r [ClassSpec], shots: &'r [Shot]) -> Recipe<'r> {
     Recipe {
         encoder: ENCODER,
         space: Space::Projected,
@@ -63,6 +66,10 @@ fn recipe<'r>(classes: &'r [ClassSpec], shots: &'r [Shot]) -> Recipe<'r> {
         threads: 2,
         kernels: kernels::best(),
     }
+}
+
+pub(super) fn workers() -> matrix::Workers {
+    matrix::Workers { kernels: kernels::best(), threads: 2 }
 }
 
 fn message(recipe: &Recipe<'_>) -> String {
@@ -146,13 +153,13 @@ fn asset() -> (AlignedBytes, Vec<f32>) {
     (file.to_bytes().unwrap(), zebra)
 }
 
-fn apply(asset: &Asset<'_>, change: &Change) -> AlignedBytes {
+pub(super) fn apply(asset: &Asset<'_>, change: &Change) -> AlignedBytes {
     let bytes = change.apply(&asset.container).to_bytes().unwrap();
     Asset::open(&bytes).unwrap().validate().unwrap();
     bytes
 }
 
-fn answer(bytes: &[u8], feature: &[f32]) -> String {
+pub(super) fn answer(bytes: &[u8], feature: &[f32]) -> String {
     let asset = Asset::open(bytes).unwrap();
     let head = crate::head::Head::new(&asset, kernels::best()).unwrap();
     let mut buffers = crate::head::Buffers::new(&head);
@@ -168,7 +175,7 @@ fn a_learned_class_is_found_and_gone_once_forgotten() {
     let mut random = Random(77);
     let gnu = random.unit();
     let shots: Vec<_> = (0..4).map(|i| (random.near(&gnu, 0.5), format!("gnu/{i}.jpg"))).collect();
-    let change = learn(&before, "gnu", &shots, None).unwrap();
+    let change = learn(&before, "gnu", &shots, None, workers()).unwrap();
     assert_eq!(change.keys, [37, 38, 39, 40]);
     assert_eq!(change.class.as_deref(), Some("gnu"));
     let learned = apply(&before, &change);
@@ -181,12 +188,12 @@ fn a_learned_class_is_found_and_gone_once_forgotten() {
     assert_eq!(after.text.unwrap().kind(3), RowKind::Shots);
     assert_eq!(answer(&learned, &random.near(&gnu, 0.3)), "gnu");
 
-    let with_zebra = apply(&after, &learn(&after, "zebra", &[], None).unwrap());
+    let with_zebra = apply(&after, &learn(&after, "zebra", &[], None, workers()).unwrap());
     let both = Asset::open(&with_zebra).unwrap();
     assert!(both.class(4).unwrap().has_text);
     assert_eq!(answer(&with_zebra, &zebra), "zebra");
 
-    let change = forget(&both, Forget::Class("gnu"), None).unwrap();
+    let change = forget(&both, Forget::Class("gnu"), None, workers()).unwrap();
     assert_eq!((change.keys.len(), change.class.as_deref()), (4, Some("gnu")));
     let forgotten = apply(&both, &change);
     let labels: Vec<_> = Asset::open(&forgotten)
@@ -208,10 +215,10 @@ fn learning_and_forgetting_leave_the_rest_as_it_was() {
     let (bytes, _) = asset();
     let before = Asset::open(&bytes).unwrap();
     let shots = [(Random(3).unit(), "new.jpg".to_owned())];
-    let learned = apply(&before, &learn(&before, "class 2", &shots, None).unwrap());
+    let learned = apply(&before, &learn(&before, "class 2", &shots, None, workers()).unwrap());
     let middle = Asset::open(&learned).unwrap();
     assert_eq!(middle.cache.unwrap().shots, [12, 12, 13]);
-    let after = apply(&middle, &forget(&middle, Forget::Key(37), None).unwrap());
+    let after = apply(&middle, &forget(&middle, Forget::Key(37), None, workers()).unwrap());
     let after = Asset::open(&after).unwrap();
     for tag in [Tag::LABELS, Tag::TEXT, Tag::HEAD, Tag::KEY_NAMES] {
         assert_eq!(after.container.section(tag), before.container.section(tag), "{tag}");
@@ -234,7 +241,7 @@ fn near_duplicates_are_named() {
         (fresh.clone(), "fresh.jpg".to_owned()),
         (fresh, "again.jpg".to_owned()),
     ];
-    let change = learn(&asset, "class 1", &shots, None).unwrap();
+    let change = learn(&asset, "class 1", &shots, None, workers()).unwrap();
     let names: Vec<_> =
         change.duplicates.iter().map(|d| (d.name.as_str(), d.other.as_str())).collect();
     assert_eq!(names, [("copy.jpg", "0/5.jpg"), ("again.jpg", "fresh.jpg")]);
@@ -245,13 +252,13 @@ fn near_duplicates_are_named() {
 fn what_is_not_there_cannot_be_forgotten() {
     let (bytes, _) = asset();
     let asset = Asset::open(&bytes).unwrap();
-    let message = |what| forget(&asset, what, None).unwrap_err().to_string();
+    let message = |what| forget(&asset, what, None, workers()).unwrap_err().to_string();
     assert!(message(Forget::Class("gnu")).contains("no class \"gnu\""));
     assert!(message(Forget::Key(400)).contains("no key 400"));
-    let error = learn(&asset, "gnu", &[], None).unwrap_err().to_string();
+    let error = learn(&asset, "gnu", &[], None, workers()).unwrap_err().to_string();
     assert!(error.contains("\"gnu\" has no photographs"), "{error}");
     let blank = [(vec![0.0; DIM], "blank.jpg".to_owned())];
-    let error = learn(&asset, "gnu", &blank, None).unwrap_err().to_string();
+    let error = learn(&asset, "gnu", &blank, None, workers()).unwrap_err().to_string();
     assert!(error.contains("blank.jpg"), "{error}");
 }
 
@@ -260,19 +267,21 @@ fn a_class_that_loses_all_it_has_goes_and_the_last_one_stays() {
     let (mut classes, mut shots) = made_up(&[1, 1], |_| false);
     let bytes = build(&recipe(&classes, &shots)).unwrap().to_bytes(ENCODER).unwrap();
     let two = Asset::open(&bytes).unwrap();
-    let change = forget(&two, Forget::Key(1), None).unwrap();
+    let change = forget(&two, Forget::Key(1), None, workers()).unwrap();
     assert_eq!(change.class.as_deref(), Some("class 0"));
     let bytes = apply(&two, &change);
     let one = Asset::open(&bytes).unwrap();
     assert_eq!(one.cache.unwrap().class[0], 0);
-    assert!(forget(&one, Forget::Key(2), None).unwrap_err().to_string().contains("last one"));
+    assert!(
+        forget(&one, Forget::Key(2), None, workers()).unwrap_err().to_string().contains("last one")
+    );
 
     // With text the class stays without shots.
     classes[0].text = Some(Random(1).unit());
     shots.truncate(2);
     let bytes = build(&recipe(&classes, &shots)).unwrap().to_bytes(ENCODER).unwrap();
     let two = Asset::open(&bytes).unwrap();
-    let change = forget(&two, Forget::Key(1), None).unwrap();
+    let change = forget(&two, Forget::Key(1), None, workers()).unwrap();
     assert_eq!((change.class.as_deref(), &change.keys[..]), (None, &[1][..]));
     let bytes = apply(&two, &change);
     assert_eq!(Asset::open(&bytes).unwrap().cache.unwrap().shots, [0, 1]);
@@ -284,7 +293,7 @@ fn shots_come_to_an_asset_that_had_only_text() {
     let bytes = build(&recipe(&classes, &[])).unwrap().to_bytes(ENCODER).unwrap();
     let asset = Asset::open(&bytes).unwrap();
     let new: Vec<_> = shots.iter().map(|s| (s.feature.clone(), s.name.clone())).collect();
-    let learned = apply(&asset, &learn(&asset, "class 0", &new, None).unwrap());
+    let learned = apply(&asset, &learn(&asset, "class 0", &new, None, workers()).unwrap());
     let asset = Asset::open(&learned).unwrap();
     assert_eq!(asset.cache.unwrap().weight[..3], [1.0; 3]);
     assert_eq!(answer(&learned, &shots[1].feature), "class 0");

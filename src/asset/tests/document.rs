@@ -117,6 +117,7 @@ fn records_lie_as_described() {
         adapter::Record { kind, space, dim, hidden, keep, ratio, reserved }
     );
     check_record!("### `BANK`", bank::Record { channels, feature_dim, keys_len, reserved });
+    check_record!("### `META`", meta::Record { dim, bias, reserved });
     check_record!("### `PROJ`", encoder::ProjectionHeader { trunk, dim });
     check_record!("### `VOCB`", vocabulary::Record { count, dim });
 }

@@ -29,6 +29,7 @@ pub(super) fn add(asset: Builder<'static>, encoder: EncoderId) -> Builder<'stati
             Adapter::encode(Space::Trunk, KEY_DIM, [0.8, 0.2], &down, &up).unwrap(),
         )
         .section(Tag::BANK, bank(encoder, &CHANNELS).unwrap())
+        .section(Tag::META, Meta::encode(&[1.0; 2], 0.5, &[0.25; 4], &[-0.25; 4]).unwrap())
 }
 
 #[test]
@@ -47,6 +48,9 @@ fn parts_of_a_head_come_back_as_they_were_written() {
     assert_eq!((bank.channels, bank.feature_dim), (&CHANNELS[..], KEY_DIM));
     assert_eq!(bank.keys.codes(0).collect::<Vec<_>>(), [127, -3, 60]);
     assert_eq!(bank.keys.shots, [0, 0, 0, 1]);
+    let meta = asset.meta.unwrap();
+    assert_eq!((meta.dim, meta.bias, meta.gate), (2, 0.5, &[1.0; 2][..]));
+    assert!(Meta::encode(&[1.0; 2], 0.5, &[0.25; 4], &[0.25; 3]).is_err());
 }
 
 #[test]

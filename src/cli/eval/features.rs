@@ -10,7 +10,6 @@ use crate::cli::head::{HeadName, Making};
 use crate::cli::shared::Shared;
 use crate::cli::{Outcome, note};
 use crate::fit::features::{FeatureFile, evaluate, recipe};
-use crate::fit::matrix::Workers;
 use crate::fit::search::Search;
 
 impl Eval {
@@ -48,7 +47,7 @@ impl Eval {
             head != HeadName::ZeroShot || found > 0,
             "--head zero-shot needs the text of the classes: give --text"
         );
-        let workers = Workers { kernels, threads: shared.threads() };
+        let workers = shared.workers()?;
         let ingredients = file.ingredients(&keys, &text);
         let recipe = recipe(&ingredients, HeadKind::Tip.into(), Search::LeaveOneOut, workers);
         let built = Making { head, seed: self.seed, shared }.run(recipe)?;

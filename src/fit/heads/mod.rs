@@ -167,7 +167,7 @@ pub fn fit(kind: HeadKind, task: &Task, setting: Setting, report: &dyn Fn(Progre
         }
         HeadKind::MetaAdapter => {
             let weights = train::meta_adapter::train(task, report);
-            Model { linear: Some(meta_rows(task, &weights)), ..model }
+            Model { linear: Some(meta_rows(task, &weights)), meta: Some(weights), ..model }
         }
         HeadKind::ProLip => {
             let classifier = classifier();

@@ -1,5 +1,6 @@
 use super::super::matrix::{Matrix, Workers};
 use super::super::rows::{ClassShots, Rows};
+use super::super::train::meta_adapter::MetaWeights;
 use crate::asset::RowKind;
 use crate::math;
 
@@ -213,6 +214,8 @@ pub struct Model {
     pub linear: Option<LinearTerm>,
     /// The keys.
     pub keys: Option<Keys>,
+    /// What the linear term was made with, for classes that come later.
+    pub meta: Option<MetaWeights>,
 }
 
 impl AdapterWeights {

@@ -11,6 +11,8 @@ use crate::fit::heads::{LOGIT_SCALE, Task};
 use crate::fit::matrix::{Matrix, Workers};
 
 const EPOCHS: usize = 40;
+/// Episodes of an epoch.
+const ROUNDS: usize = 4;
 const RATE: f64 = 1e-4;
 const EPSILON: f64 = 1e-4;
 const DECAY: f64 = 0.01;
@@ -199,5 +201,59 @@ pub fn train(task: &Task, report: &dyn Fn(Progress)) -> MetaWeights {
     weights
 }
 
-/// Episodes of an epoch.
-const ROUNDS: usize = 4;
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::kernels;
+
+    const DIM: usize = 6;
+
+    fn rows(count: usize, seed: u64) -> Matrix {
+        let values = Random::new(seed).uniform(count * DIM, 1.0);
+        Matrix::from_rows(values.chunks_exact(DIM), DIM).normalized()
+    }
+
+    /// The loss of all rows against a fixed direction each, and its gradient.
+    #[test]
+    fn the_gradient_is_that_of_small_steps() {
+        let workers = Workers { kernels: kernels::best(), threads: 1 };
+        let (anchors, shots, goal) = (rows(3, 1), rows(7, 2), rows(3, 3));
+        let labels = [0, 0, 1, 1, 1, 2, 2];
+        let loss = |weights: &MetaWeights| -> f64 {
+            let rows = weights.rows(&anchors, &shots, &labels, workers);
+            let products = rows.data.iter().zip(&goal.data);
+            products.map(|(row, goal)| f64::from(*row) * f64::from(*goal)).sum()
+        };
+        let mut weights = MetaWeights::start(DIM, &mut Random::new(4));
+        weights.gate = Random::new(5).uniform(DIM, 1.0);
+        let pass = weights.pass(&anchors, &shots, &labels, workers);
+        let gradient = backward(&anchors, &pass, goal.clone(), workers);
+        let mut check = |name: &str, found: f32, step: &mut dyn FnMut(&mut MetaWeights, f32)| {
+            let mut at = |by: f32| {
+                let mut moved = weights.clone();
+                step(&mut moved, by);
+                loss(&moved)
+            };
+            let expected = (at(0.01) - at(-0.01)) / 0.02;
+            assert!((f64::from(found) - expected).abs() < 2e-4, "{name}: {found} {expected}");
+        };
+        for i in 0..DIM * DIM {
+            check("query", gradient.query.data[i], &mut |w, by| w.query.data[i] += by);
+            check("key", gradient.key.data[i], &mut |w, by| w.key.data[i] += by);
+        }
+        for i in 0..DIM {
+            check("gate", gradient.gate[i], &mut |w, by| w.gate[i] += by);
+        }
+        check("bias", gradient.bias, &mut |w, by| w.bias += by);
+    }
+
+    #[test]
+    fn a_class_without_shots_keeps_its_text() {
+        let workers = Workers { kernels: kernels::best(), threads: 1 };
+        let (anchors, shots) = (rows(2, 1), rows(2, 2));
+        let weights = MetaWeights::start(DIM, &mut Random::new(4));
+        let made = weights.rows(&anchors, &shots, &[0, 0], workers);
+        let kept = made.row(1).iter().zip(anchors.row(1)).all(|(a, b)| (a - b).abs() < 1e-6);
+        assert!(kept && made.row(0) != anchors.row(0));
+    }
+}

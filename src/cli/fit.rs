@@ -1,0 +1,216 @@
+//! `tipcam fit`: the head of an asset, made again from the shots in it.
+
+use std::path::PathBuf;
+
+use anyhow::{Context, Result};
+use clap::Args;
+use serde_json::json;
+
+use super::head::{HeadName, Making};
+use super::progress::Progress;
+use super::shared::{Format, Shared};
+use super::{Outcome, complain};
+use crate::asset::{Asset, AssetFile, Builder, Calibration, HeadKind, Metrics, Tag};
+use crate::fit::advice::{self, Confused};
+use crate::fit::unknown::{Seen, Unknown, with_negatives};
+use crate::fit::{self, Built, Change, Ingredients};
+use crate::frame::{Decoder, Frame, source};
+use crate::head::{Buffers, Head, best, probabilities};
+use crate::pipeline::{Embedder, projector};
+
+/// Confused classes that are named.
+const NAMED: usize = 5;
+
+/// Choose the head of an asset, and its hyper-parameters, by the shots in it
+#[derive(Args)]
+#[command(after_help = "\
+Examples:
+  tipcam fit --asset mine.tipcam                          compare all heads, take the simplest good one
+  tipcam fit --head gda --asset mine.tipcam -o gda.tipcam
+  tipcam fit --asset mine.tipcam --negatives street/      photographs that show none of the classes
+
+Shots are held out in up to four folds and classified by heads that have not seen them. Nothing else is
+looked at: no test photographs, and no shots again, which the asset carries. auto takes the simplest head
+within one standard error of the best. Temperature and the thresholds of \"unknown\" come from the same
+held-out shots; with --negatives the thresholds part these from the negatives.")]
+pub(super) struct Fit {
+    /// The head to make
+    #[arg(long, value_enum, default_value_t = HeadName::Auto)]
+    head: HeadName,
+
+    /// Photographs that show none of the classes, in a folder
+    #[arg(long, value_name = "DIR")]
+    negatives: Option<PathBuf>,
+
+    /// What shuffles and initial weights of trained heads come from
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    seed: u64,
+
+    /// The asset to write [default: the one of --asset is changed, in one step]
+    #[arg(long, short, value_name = "OUT")]
+    output: Option<PathBuf>,
+}
+
+impl Fit {
+    pub(super) fn run(self, shared: &Shared) -> Result<Outcome> {
+        let output = self.output.as_deref().or(shared.asset.as_deref()).context(
+            "the asset inside this program cannot be changed: say with --asset FILE where yours is, or \
+             with -o OUT where the new one goes",
+        )?;
+        let file = shared.asset_file()?;
+        file.check()?;
+        let asset = file.asset()?;
+        let kernels = shared.kernels()?;
+        let workers = shared.workers()?;
+        let ingredients = Ingredients::of(&asset)?;
+        let project = projector(&asset, kernels).with_context(|| file.name().to_owned())?;
+        let project = project.as_ref().map(|project| project as &fit::Project<'_>);
+        let recipe = ingredients.recipe(HeadKind::Tip.into(), project, workers);
+        let mut built = Making { head: self.head, seed: self.seed, shared }.run(recipe)?;
+        let mut change = fit::refit(&asset, &built)?;
+        let mut outcome = Outcome::Done;
+        if let Some(folder) = &self.negatives {
+            let bytes = change.apply(&asset.container).to_bytes()?;
+            let (seen, done) = self.negatives(folder, &file, &Asset::open(&bytes)?, shared)?;
+            outcome = done;
+            let unknown = with_negatives(&built.known, &seen);
+            built.calibration = Calibration {
+                unknown_score: unknown.score,
+                unknown_cosine: unknown.cosine,
+                ..built.calibration
+            };
+            built.unknown = Some(unknown);
+            change.replaced.retain(|(tag, _)| *tag != Tag::CALIBRATION);
+            change.replaced.push((Tag::CALIBRATION, built.calibration.encode()));
+        }
+        write(&asset, &change, &built)?.write_atomic(output)?;
+        let counts = asset.classes().map(|class| class.shots as usize).collect::<Vec<_>>();
+        let labels: Vec<&str> = asset.classes().map(|class| class.label).collect();
+        let text = match shared.format_or(Format::Table) {
+            Format::Json => self.json(&built, &labels, &counts, &output.to_string_lossy()),
+            Format::Table => self.text(&built, &labels, &counts, &output.to_string_lossy()),
+        };
+        super::print(&text)?;
+        Ok(outcome)
+    }
+
+    /// What the new head says to pictures of nothing that it knows.
+    fn negatives(
+        &self,
+        folder: &std::path::Path,
+        file: &AssetFile,
+        asset: &Asset<'_>,
+        shared: &Shared,
+    ) -> Result<(Vec<Seen>, Outcome)> {
+        let photos = source::pictures(&folder.to_string_lossy())?;
+        let mut embedder = Embedder::new(file, shared.kernels()?, shared.threads())?;
+        let (mut decoder, mut frame) = (Decoder::default(), Frame::new());
+        let head = Head::new(asset, shared.kernels()?)?;
+        let temperature = asset.calibration.map_or(1.0, |calibration| calibration.temperature);
+        let (mut buffers, mut p) = (Buffers::new(&head), vec![0.0; head.classes()]);
+        let (mut seen, mut outcome) = (Vec::new(), Outcome::Done);
+        let progress = Progress::new("looking at negatives", photos.len());
+        for photo in &photos {
+            progress.step();
+            if let Err(error) = decoder.read(photo, &mut frame) {
+                progress.suspend(|| complain(&error.into()));
+                outcome = Outcome::Partly;
+                continue;
+            }
+            let (embedding, _) = embedder.embed(&frame)?;
+            let (trunk, projected) = (&embedding.trunk, &embedding.projected);
+            let nearest = head.logits(trunk, projected, &mut buffers.workspace())?;
+            probabilities(&buffers.logits, temperature, &mut p);
+            let score = best(&p).map_or(0.0, |class| p[class]);
+            seen.push((score, nearest.first().map_or(1.0, |nearest| nearest.cosine)));
+        }
+        Ok((seen, outcome))
+    }
+
+    fn text(&self, built: &Built, labels: &[&str], counts: &[usize], file: &str) -> String {
+        let (choice, calibration) = (&built.choice, &built.calibration);
+        let mut text = format!(
+            "{file}: head {}, alpha {}, beta {}, temperature {}\n",
+            built.kind.name(),
+            choice.alpha,
+            choice.beta,
+            calibration.temperature
+        );
+        text += &match choice.accuracy {
+            Some(accuracy) => format!(
+                "{:.2} % of {} held-out shots right, expected calibration error {:.4}\n",
+                100.0 * accuracy,
+                choice.held_out,
+                calibration.ece
+            ),
+            None => "too few shots to measure: every class needs two\n".to_owned(),
+        };
+        if let Some(Unknown { known_pass, foreign_refused, .. }) = built.unknown {
+            let whose =
+                if self.negatives.is_some() { "of the negatives" } else { "of classes left out" };
+            text += &format!(
+                "unknown below probability {:.3} or cosine {:.3}: {:.1} % of known shots pass, {:.1} % \
+                 {whose} are refused\n",
+                calibration.unknown_score,
+                calibration.unknown_cosine,
+                100.0 * known_pass,
+                100.0 * foreign_refused
+            );
+        }
+        for Confused { truth, answer, taken, wrong, of } in
+            advice::confused(&built.held).into_iter().take(NAMED)
+        {
+            text += &format!(
+                "{}: {wrong} of {of} held-out shots go wrong, {taken} as {}: add shots of both in which \
+                 they differ\n",
+                labels[truth], labels[answer]
+            );
+        }
+        for few in advice::few(counts).into_iter().take(NAMED) {
+            text += &format!(
+                "{}: {} shots, {} more would help\n",
+                labels[few.class], few.shots, few.missing
+            );
+        }
+        text
+    }
+
+    fn json(&self, built: &Built, labels: &[&str], counts: &[usize], file: &str) -> String {
+        let (choice, calibration) = (&built.choice, &built.calibration);
+        let confused = advice::confused(&built.held).into_iter().take(NAMED).map(|c| {
+            json!({"label": labels[c.truth], "taken_for": labels[c.answer], "taken": c.taken,
+                   "wrong": c.wrong, "of": c.of})
+        });
+        let few = advice::few(counts).into_iter().take(NAMED).map(
+            |few| json!({"label": labels[few.class], "shots": few.shots, "missing": few.missing}),
+        );
+        let line = json!({
+            "v": crate::report::SCHEMA,
+            "file": file,
+            "head": built.kind.name(),
+            "alpha": choice.alpha,
+            "beta": choice.beta,
+            "temperature": calibration.temperature,
+            "unknown_score": calibration.unknown_score,
+            "unknown_cosine": calibration.unknown_cosine,
+            "known_pass": built.unknown.map(|unknown| unknown.known_pass),
+            "foreign_refused": built.unknown.map(|unknown| unknown.foreign_refused),
+            "held_out": choice.held_out,
+            "held_out_top1": choice.accuracy.map(|accuracy| 100.0 * accuracy),
+            "held_out_ece": calibration.ece,
+            "confused": confused.collect::<Vec<_>>(),
+            "few_shots": few.collect::<Vec<_>>(),
+        });
+        format!("{line}\n")
+    }
+}
+
+/// The changed asset, with its new figures.
+fn write<'a>(asset: &Asset<'a>, change: &'a Change, built: &Built) -> Result<Builder<'a>> {
+    let builder = change.apply(&asset.container);
+    let figures = super::head::figures(built);
+    match figures.is_empty() {
+        true => Ok(builder),
+        false => Ok(builder.section(Tag::METRICS, Metrics::encode(&figures)?)),
+    }
+}

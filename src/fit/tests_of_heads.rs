@@ -1,0 +1,261 @@
+//! Every head on made-up features: classes that lack something, changes, choices, wrong inputs.
+
+use super::folds::{compare, folds, simplest};
+use super::heads::{BY_SIMPLICITY, Setting};
+use super::tests::{DIM, ENCODER, Random, answer, apply, made_up, recipe, workers};
+use super::*;
+use crate::asset::{Asset, HeadKind, Space, Tag};
+
+/// Every head that is more than text and cache.
+fn made() -> impl Iterator<Item = HeadKind> {
+    HeadKind::ALL.into_iter().filter(|kind| !kind.is_plain())
+}
+
+fn method(kind: HeadKind) -> Method<'static> {
+    Method { setting: Some(Setting::default_for(kind, true)), ..kind.into() }
+}
+
+/// Share of fresh pictures of each class that are recognised.
+fn accuracy(bytes: &[u8], shots: &[Shot], classes: usize) -> f64 {
+    let mut random = Random(4242);
+    let mut right = 0;
+    let mut n = 0;
+    for class in 0..classes {
+        for shot in shots.iter().filter(|shot| shot.class == class).take(2) {
+            let picture = random.near(&shot.feature, 0.5);
+            right += usize::from(answer(bytes, &picture) == format!("class {class}"));
+            n += 1;
+        }
+    }
+    right as f64 / f64::from(n)
+}
+
+#[test]
+fn every_head_serves_classes_that_lack_text_or_shots() {
+    let counts = [8, 3, 0, 8, 6, 1, 8, 8];
+    let (classes, shots) = made_up(&counts, |class| class % 4 != 3);
+    for kind in made() {
+        let method = Method { setting: None, ..kind.into() };
+        let built = build(&Recipe { method, ..recipe(&classes, &shots) }).unwrap();
+        let bytes = built.to_bytes(ENCODER).unwrap();
+        Asset::open(&bytes).unwrap().validate().unwrap();
+        let name = kind.name();
+        assert!(accuracy(&bytes, &shots, counts.len()) > 0.8, "{name}");
+        // A class that has text alone is found by it, and is not taken for the answer to all.
+        let text = classes[2].text.as_ref().unwrap();
+        assert_eq!(answer(&bytes, text), "class 2", "{name}");
+        assert!(built.calibration.temperature > 0.0 && built.held.accuracy().is_some(), "{name}");
+    }
+}
+
+#[test]
+fn every_head_but_zero_shot_can_do_without_text() {
+    let (classes, shots) = made_up(&[5; 6], |_| false);
+    for kind in made() {
+        let built = build(&Recipe { method: method(kind), ..recipe(&classes, &shots) }).unwrap();
+        let bytes = built.to_bytes(ENCODER).unwrap();
+        assert!(accuracy(&bytes, &shots, 6) > 0.9, "{}", kind.name());
+    }
+}
+
+#[test]
+fn every_head_can_do_with_text_in_another_space() {
+    let (mut classes, shots) = made_up(&[5; 6], |class| class != 4);
+    // The space of the text is the first half of the trunk's.
+    for text in classes.iter_mut().filter_map(|class| class.text.as_mut()) {
+        text.truncate(DIM / 2);
+        keys::normalize(text);
+    }
+    let project = |trunk: &[f32]| {
+        let mut half = trunk[..DIM / 2].to_vec();
+        keys::normalize(&mut half);
+        half
+    };
+    for kind in made() {
+        let recipe = Recipe {
+            method: Method { setting: Some(Setting::default_for(kind, false)), ..kind.into() },
+            space: Space::Trunk,
+            project: Some(&project),
+            ..recipe(&classes, &shots)
+        };
+        let bytes = build(&recipe).unwrap().to_bytes(ENCODER).unwrap();
+        let asset = Asset::open(&bytes).unwrap();
+        let head = crate::head::Head::new(&asset, crate::kernels::best()).unwrap();
+        let mut buffers = crate::head::Buffers::new(&head);
+        let mut random = Random(31);
+        let right = shots.iter().filter(|shot| {
+            let trunk = random.near(&shot.feature, 0.4);
+            head.logits(&trunk, &project(&trunk), &mut buffers.workspace()).unwrap();
+            crate::head::best(&buffers.logits) == Some(shot.class)
+        });
+        assert!(right.count() >= 27, "{}", kind.name());
+    }
+}
+
+#[test]
+fn the_threads_and_the_instruction_set_change_no_head() {
+    let (classes, shots) = made_up(&[4, 5, 3, 4], |class| class != 1);
+    for kind in made() {
+        let of = |threads, kernels| {
+            let recipe =
+                Recipe { threads, kernels, method: method(kind), ..recipe(&classes, &shots) };
+            build(&recipe).unwrap().sections
+        };
+        let expected = of(1, crate::kernels::best());
+        for kernels in crate::kernels::available() {
+            assert!(of(3, kernels) == expected, "{} with {}", kind.name(), kernels.name());
+        }
+    }
+}
+
+#[test]
+fn seeds_matter_to_random_starts_alone() {
+    let (classes, shots) = made_up(&[4; 4], |_| true);
+    for kind in made() {
+        let of = |seed| {
+            let method = Method { seed, ..method(kind) };
+            build(&Recipe { method, ..recipe(&classes, &shots) }).unwrap().sections
+        };
+        let random = matches!(kind, HeadKind::ClipAdapter | HeadKind::MetaAdapter);
+        assert_eq!(of(1) != of(2), random, "{}", kind.name());
+    }
+}
+
+#[test]
+fn what_is_learned_is_what_is_fitted_anew() {
+    let (classes, shots) = made_up(&[6, 6, 6, 6, 6], |class| class != 4);
+    let first: Vec<Shot> = shots.iter().filter(|shot| shot.class < 4).cloned().collect();
+    let new: Vec<_> = shots.iter().filter(|shot| shot.class == 4).collect();
+    let new: Vec<_> = new.into_iter().map(|s| (s.feature.clone(), s.name.clone())).collect();
+    for kind in made() {
+        let name = kind.name();
+        let recipe = Recipe { method: method(kind), ..recipe(&classes[..4], &first) };
+        let bytes = build(&recipe).unwrap().to_bytes(ENCODER).unwrap();
+        let before = Asset::open(&bytes).unwrap();
+        let change = learn(&before, "class 4", &new, None, workers()).unwrap();
+        let trained = [HeadKind::TipF, HeadKind::ApeT, HeadKind::ClipAdapter, HeadKind::ProLip];
+        assert_eq!(change.stale, trained.contains(&kind), "{name}");
+        let learned = apply(&before, &change);
+        let after = Asset::open(&learned).unwrap();
+        assert!(accuracy(&learned, &shots, 5) > 0.85, "{name}");
+
+        if matches!(kind, HeadKind::Gda | HeadKind::SsText | HeadKind::Ape) {
+            let ingredients = Ingredients::of(&after).unwrap();
+            let task = ingredients.recipe(kind.into(), None, workers()).task(0.0);
+            let task = super::heads::Task { row_gain: after.head.unwrap().row_gain, ..task };
+            let model =
+                super::heads::fit(kind, &task.with_rows(), method(kind).setting.unwrap(), &|_| {});
+            for (tag, section) in sections::encode(&model, ENCODER, Space::Projected, 5).unwrap() {
+                assert!(after.container.section(tag) == Some(&section), "{name}: {tag}");
+            }
+        }
+        let change = forget(&after, Forget::Class("class 1"), None, workers()).unwrap();
+        let forgotten = apply(&after, &change);
+        assert_ne!(answer(&forgotten, &first[7].feature), "class 1", "{name}");
+        assert_eq!(answer(&forgotten, &first[1].feature), "class 0", "{name}");
+        assert_eq!(answer(&forgotten, &first[19].feature), "class 3", "{name}");
+    }
+}
+
+#[test]
+fn an_asset_gets_another_head_and_keeps_its_shots() {
+    let (classes, shots) = made_up(&[6; 4], |_| true);
+    let bytes = build(&recipe(&classes, &shots)).unwrap().to_bytes(ENCODER).unwrap();
+    let asset = Asset::open(&bytes).unwrap();
+    let ingredients = Ingredients::of(&asset).unwrap();
+    let made = build(&ingredients.recipe(HeadKind::ApeT.into(), None, workers())).unwrap();
+    let other = apply(&asset, &refit(&asset, &made).unwrap());
+    let other = Asset::open(&other).unwrap();
+    assert_eq!(other.head.unwrap().kind, HeadKind::ApeT);
+    assert!(other.bank.is_some() && other.linear.is_some());
+    assert_eq!(other.container.section(Tag::CACHE), asset.container.section(Tag::CACHE));
+    // And back: nothing of the other head stays.
+    let back = build(&ingredients.recipe(HeadKind::Tip.into(), None, workers())).unwrap();
+    let back = apply(&other, &refit(&other, &back).unwrap());
+    let back = Asset::open(&back).unwrap();
+    assert!(back.bank.is_none() && back.linear.is_none());
+    let head = crate::head::Head::new(&back, crate::kernels::best()).unwrap();
+    let error = head.with_kind(HeadKind::Gda).err().unwrap().to_string();
+    assert!(error.contains("tipcam fit --head gda"), "{error}");
+}
+
+#[test]
+fn heads_are_compared_on_the_same_folds() {
+    let (classes, shots) = made_up(&[6; 8], |_| true);
+    let recipe = recipe(&classes, &shots);
+    let compared = super::compare(&recipe, &BY_SIMPLICITY, &|_, _| {}).unwrap();
+    assert_eq!(compared.len(), BY_SIMPLICITY.len());
+    let top = compared.iter().map(|c| c.accuracy).fold(0.0, f64::max);
+    let chosen = simplest(&compared).unwrap();
+    let errors = compared.iter().filter(|c| c.accuracy == top).map(|c| c.error);
+    assert!(chosen.accuracy >= top - errors.fold(0.0, f64::max));
+    let place = BY_SIMPLICITY.iter().position(|&kind| kind == chosen.kind).unwrap();
+    assert!(compared[..place].iter().all(|simpler| simpler.accuracy < top));
+
+    let task = recipe.task(0.0);
+    let few = task.pick(&[0, 1, 6, 7, 12, 13]);
+    let error = compare(&BY_SIMPLICITY, &few, &|_, _| {}).unwrap_err().to_string();
+    assert!(error.contains("6 held-out shots") && error.contains("add shots"), "{error}");
+}
+
+#[test]
+fn folds_hold_every_shot_out_once_and_never_a_whole_class() {
+    let labels = [0, 0, 0, 0, 0, 1, 2, 2, 0];
+    let folds = folds(&labels, 3);
+    let mut all: Vec<usize> = folds.concat();
+    all.sort_unstable();
+    assert_eq!(all, [0, 1, 2, 3, 4, 6, 7, 8], "the single shot of class 1 stays");
+    for fold in &folds {
+        for class in [0, 2] {
+            let held = fold.iter().filter(|&&i| labels[i] == class).count();
+            assert!(held < labels.iter().filter(|&&label| label == class).count());
+        }
+    }
+    assert!(super::folds::folds(&[0, 1, 2], 3).is_empty());
+    assert!(super::folds::folds(&[], 0).is_empty());
+}
+
+#[test]
+fn one_shot_in_all_and_one_class_alone_are_enough() {
+    let (classes, shots) = made_up(&[1, 0, 0], |_| true);
+    let (single, own) = made_up(&[3], |_| true);
+    for kind in made() {
+        let method = Method { setting: None, ..kind.into() };
+        let built = build(&Recipe { method, ..recipe(&classes, &shots) }).unwrap();
+        let bytes = built.to_bytes(ENCODER).unwrap();
+        Asset::open(&bytes).unwrap().validate().unwrap();
+        assert_eq!(built.choice.held_out, 0);
+        assert_eq!(answer(&bytes, &shots[0].feature), "class 0", "{}", kind.name());
+        let built = build(&Recipe { method, ..recipe(&single, &own) }).unwrap();
+        let bytes = built.to_bytes(ENCODER).unwrap();
+        assert_eq!(answer(&bytes, &own[0].feature), "class 0", "{}", kind.name());
+    }
+}
+
+#[test]
+fn text_without_any_shot_is_answered_by_text() {
+    let (classes, _) = made_up(&[0, 0, 0], |_| true);
+    for kind in made() {
+        let built = build(&Recipe { method: method(kind), ..recipe(&classes, &[]) }).unwrap();
+        let bytes = built.to_bytes(ENCODER).unwrap();
+        assert_eq!(answer(&bytes, classes[1].text.as_ref().unwrap()), "class 1");
+    }
+}
+
+#[test]
+fn trainings_bring_their_loss_down() {
+    let (mut classes, shots) = made_up(&[6; 6], |_| true);
+    // Text that says the wrong thing leaves much to learn.
+    let texts: Vec<_> = classes.iter().map(|class| class.text.clone()).collect();
+    (0..6).for_each(|class| classes[class].text.clone_from(&texts[(class + 1) % 6]));
+    for kind in [HeadKind::TipF, HeadKind::ApeT, HeadKind::ClipAdapter, HeadKind::ProLip] {
+        let losses = std::cell::RefCell::new(Vec::new());
+        let task = recipe(&classes, &shots).task(0.0);
+        let setting = Setting::default_for(kind, true);
+        let _ = super::heads::fit(kind, &task, setting, &|now| losses.borrow_mut().push(now.loss));
+        let losses = losses.into_inner();
+        assert!(losses.len() >= 10, "{}", kind.name());
+        let (first, last) = (losses[0], losses[losses.len() - 1]);
+        assert!(last < first, "{}: {first} to {last}", kind.name());
+    }
+}
