@@ -88,7 +88,7 @@ impl Making<'_> {
             }
         };
         let report = |now| show(kind, now);
-        let method = Method { kind, setting, seed: self.seed, report: &report };
+        let method = Method { setting, seed: self.seed, report: &report, ..kind.into() };
         Ok(fit::build(&Recipe { method, ..recipe })?)
     }
 

@@ -227,10 +227,13 @@ fn plain(recipe: &Recipe<'_>, run: &LeaveOneOut<'_>) -> Found {
 
 /// Every other head: hyper-parameters by folds.
 fn made(recipe: &Recipe<'_>, run: &LeaveOneOut<'_>) -> Result<Found, FitError> {
-    let Method { kind, setting, report, .. } = recipe.method;
+    let Method { kind, setting, measure, report, .. } = recipe.method;
     let task = recipe.task(run.row_gain());
     let setting = setting.unwrap_or_else(|| folds::choose(kind, &task, report));
-    let held = folds::hold_out(kind, &task, setting, report);
+    let held = match measure {
+        true => folds::hold_out(kind, &task, setting, report),
+        false => Held { classes: task.classes, ..Held::default() },
+    };
     let model = heads::fit(kind, &task, setting, report);
     let sections = sections::encode(&model, recipe.encoder, recipe.space, task.classes)?;
     let choice = choice_of(setting, &held, run.row_gain());

@@ -56,6 +56,9 @@ pub struct Method<'r> {
     /// Its hyper-parameters; chosen by folds over the shots where they are not given. The plain heads
     /// have [`Recipe::search`].
     pub setting: Option<Setting>,
+    /// Whether shots are held out to measure the head, to calibrate it and to set its thresholds. The
+    /// plain heads always are.
+    pub measure: bool,
     /// What shuffles and initial weights come from.
     pub seed: u64,
     /// Told how a training comes along.
@@ -64,7 +67,7 @@ pub struct Method<'r> {
 
 impl From<HeadKind> for Method<'_> {
     fn from(kind: HeadKind) -> Self {
-        Self { kind, setting: None, seed: 0, report: &|_| {} }
+        Self { kind, setting: None, measure: true, seed: 0, report: &|_| {} }
     }
 }
 

@@ -11,6 +11,7 @@ macro_rules! needs_asset {
 }
 
 mod classify;
+mod fit;
 mod keep;
 mod make;
 mod watch;
@@ -128,8 +129,10 @@ fn write_stripes(path: &str, width: usize) {
 #[test]
 fn help_shows_examples_for_every_command() {
     let help = tipcam(&["--help"]).succeeds().out;
-    let mut commands =
-        vec!["classify", "watch", "learn", "forget", "build", "eval", "embed", "inspect", "doctor"];
+    let mut commands = vec![
+        "classify", "watch", "learn", "forget", "build", "fit", "eval", "embed", "inspect",
+        "doctor",
+    ];
     if cfg!(feature = "import") {
         commands.push("encoder");
     }

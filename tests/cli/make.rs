@@ -3,7 +3,7 @@
 use super::*;
 
 /// `animals` and `things`, five photographs each.
-fn dataset(folder: &TempDir) -> String {
+pub(super) fn dataset(folder: &TempDir) -> String {
     for (class, names) in [
         ("animals", ["butterfly_68", "dalmatian_28", "elephant_43", "flamingo_59", "rooster_3"]),
         ("things", ["grand_piano_24", "pizza_2", "stop_sign_9", "strawberry_2", "sunflower_74"]),
@@ -103,7 +103,7 @@ fn cached_features_are_evaluated_without_an_encoder() {
 }
 
 /// Three classes around three axes, two shots and four test features each.
-fn write_features(path: &str) {
+pub(super) fn write_features(path: &str) {
     use safetensors::tensor::{Dtype, TensorView};
     let rows = |each: usize| -> (Vec<u8>, Vec<u8>) {
         let (mut features, mut labels) = (Vec::new(), Vec::new());
