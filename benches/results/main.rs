@@ -2,7 +2,7 @@
 //! shots, beside the figures of the papers.
 //!
 //!     cargo bench --bench results                 all of it (an hour on two cores)
-//!     cargo bench --bench results -- pets         the data sets whose name has "pets" in it, to stdout
+//!     cargo bench --bench results -- pets         one data set, its page to stdout
 //!
 //! Shots are drawn from the training photographs with a seed, hyper-parameters are chosen by folds over
 //! them, test photographs are only answered.
@@ -52,7 +52,7 @@ fn main() -> Result<()> {
         println!("left out: results need the features and photographs in {}", shared.display());
         return Ok(());
     }
-    let wanted = |name: &str| filter.as_ref().is_none_or(|filter| name.contains(&**filter));
+    let wanted = |name: &str| filter.as_ref().is_none_or(|filter| name == filter);
     let (mut rows, mut sets) = (Vec::new(), Vec::new());
     for open in data::SETS {
         if !wanted(open.name) {
@@ -69,11 +69,10 @@ fn main() -> Result<()> {
         sets.push((open, set.about()));
     }
     let page = page::write(&rows, &sets);
-    if filter.is_some() {
-        print!("{page}");
-        return Ok(());
+    match filter {
+        Some(_) => print!("{page}"),
+        None => std::fs::write(root.join("docs/results.md"), page)?,
     }
-    std::fs::write(root.join("docs/results.md"), page)?;
     for (open, _) in &sets {
         let svg =
             plot::draw(open.title, &rows.iter().filter(|r| r.set == open.name).collect::<Vec<_>>());

@@ -8,7 +8,7 @@
 //! logits = 100 f T + alpha exp(-(beta - beta f' K')) (exp(gamma kl) V)
 //! ```
 //!
-//! A class without text in the space of the keys is stood for by its mean shot.
+//! Mean shots stand for all classes where text does not share the keys' space or a class lacks it.
 
 use super::super::matrix::Matrix;
 use super::model::{Keys, Task};

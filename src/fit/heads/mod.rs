@@ -183,7 +183,8 @@ pub fn fit(kind: HeadKind, task: &Task, setting: Setting, report: &dyn Fn(Progre
     model
 }
 
-/// What Meta-Adapter's rows add to the text term: `100 (w_c - t_c)`.
+/// What Meta-Adapter's rows add to the text term: `100 (w_c - t_c)`, or `100 w_c` where mean shots stand for
+/// the classes.
 #[must_use]
 pub fn meta_rows(task: &Task, weights: &train::meta_adapter::MetaWeights) -> LinearTerm {
     let anchors = task.anchors();
@@ -195,11 +196,9 @@ pub fn meta_rows(task: &Task, weights: &train::meta_adapter::MetaWeights) -> Lin
             row.fill(0.0);
             continue;
         }
-        // The row of text weights is the text less the mean of all texts, which moves all logits alike.
-        if let Some(text) = task.rows.as_ref().filter(|_| task.has_row(class)) {
-            let dim = text.mean.len();
-            let own = text.weights[class * dim..][..dim].iter().zip(&text.mean);
-            row.iter_mut().zip(own).for_each(|(w, (t, mean))| *w -= t + mean);
+        // The text term is there already; where mean shots stand for the classes it is another term.
+        if task.text_stands() {
+            row.iter_mut().zip(anchors.row(class)).for_each(|(w, t)| *w -= t);
         }
         row.iter_mut().for_each(|w| *w *= LOGIT_SCALE);
     }

@@ -114,12 +114,27 @@ impl Task {
         self.texts.get(class).is_some_and(Option::is_some)
     }
 
-    /// `[classes][dim]`: what stands for a class in the space of the keys. Its text where keys and
-    /// text share a space and it has one, else its mean shot; unit norm, zeros without either.
+    /// Whether text can stand for the classes among the keys: it shares their space, and no class with
+    /// shots lacks it. Text and photographs lie in different parts of the space, so that some of each
+    /// cannot be compared.
+    #[must_use]
+    pub fn text_stands(&self) -> bool {
+        self.shared && self.labels.iter().all(|&label| self.has_text(label)) && self.has_any_text()
+    }
+
+    fn has_any_text(&self) -> bool {
+        self.texts.iter().any(Option::is_some)
+    }
+
+    /// `[classes][dim]`: what stands for a class in the space of the keys, of unit norm: its text if
+    /// [`text_stands`](Self::text_stands), else its mean shot; zeros where it has none.
     #[must_use]
     pub fn anchors(&self) -> Matrix {
-        let mut anchors = self.means().normalized();
-        for (class, text) in self.texts.iter().enumerate().filter(|_| self.shared) {
+        if !self.text_stands() {
+            return self.means().normalized();
+        }
+        let mut anchors = Matrix::zeros(self.classes, self.shots.keys.columns());
+        for (class, text) in self.texts.iter().enumerate() {
             if let Some(text) = text {
                 anchors.row_mut(class).copy_from_slice(text);
             }

@@ -157,9 +157,9 @@ pub fn train(task: &Task, report: &dyn Fn(Progress)) -> MetaWeights {
     if rounds < 2 {
         return weights;
     }
-    // The text term of another space stays beside the rows.
+    // A text term that the rows are not made of stays beside them.
     let offset =
-        (!task.shared).then(|| task.text_terms(task.shots.text.as_ref(), task.labels.len()));
+        (!task.text_stands()).then(|| task.text_terms(task.shots.text.as_ref(), task.labels.len()));
     let schedule =
         Schedule { rate: RATE, epsilon: EPSILON, decay: DECAY, steps: EPOCHS * ROUNDS.min(rounds) };
     let mut adams = [dim * dim, dim * dim, dim, 1].map(|values| Adam::new(schedule, values));
@@ -228,7 +228,7 @@ mod tests {
         weights.gate = Random::new(5).uniform(DIM, 1.0);
         let pass = weights.pass(&anchors, &shots, &labels, workers);
         let gradient = backward(&anchors, &pass, goal.clone(), workers);
-        let mut check = |name: &str, found: f32, step: &mut dyn FnMut(&mut MetaWeights, f32)| {
+        let check = |name: &str, found: f32, step: &mut dyn FnMut(&mut MetaWeights, f32)| {
             let mut at = |by: f32| {
                 let mut moved = weights.clone();
                 step(&mut moved, by);
