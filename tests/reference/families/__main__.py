@@ -23,20 +23,11 @@ from safetensors.numpy import save_file
 
 sys.path.insert(0, str(Path(__file__).parent))
 import export  # noqa: E402
-from networks import FULL, TINY, feature_of  # noqa: E402
-from pictures import pictures, planes  # noqa: E402
-from weights import seed  # noqa: E402
+from networks import FULL, TINY, feature_of, make, make_full  # noqa: E402
+from pictures import pictures  # noqa: E402
 
 PICTURES = 6
 TORCH_TOLERANCE = 1e-4
-
-
-def make(family):
-    """The seeded module in its exported form, and normalised pictures for it."""
-    x = planes(pictures(PICTURES, family.side), *family.normalisation)
-    network = family.build().eval()
-    seed(network, torch.from_numpy(x), family.width)
-    return family.finish(network).eval(), x
 
 
 def check(module, path, x, family):
@@ -56,7 +47,7 @@ def check(module, path, x, family):
 def full(out, names):
     for name in names or FULL:
         family = FULL[name]
-        module, x = make(family)
+        module, x = make_full(name)
         path = out / f"{name}.onnx"
         export.torchscript(module, torch.from_numpy(x[:1]), path, family.outputs)
         features = check(module, path, x[:1], family)
@@ -81,7 +72,7 @@ def tiny(out):
         print(f"{file}: {(out / f'{file}.onnx').stat().st_size / 1e3:.0f} kB")
 
     for name, family in TINY.items():
-        module, x = make(family)
+        module, x = make(family, pictures(PICTURES, family.side))
         example = torch.from_numpy(x[:1])
         path = out / f"{name}.onnx"
         export.torchscript(module, example, path, family.outputs)

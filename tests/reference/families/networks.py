@@ -20,6 +20,9 @@ from timm.models.vision_transformer_hybrid import ConvStem, HybridEmbed
 from timm.utils.model import reparameterize_model
 from torch import nn
 
+from pictures import photographs, pictures, planes
+from weights import seed
+
 CLIP = ([122.7709, 116.7460, 104.0937], [68.5005, 66.6322, 70.3232])
 HALF = ([127.5] * 3, [127.5] * 3)
 IMAGENET = ([123.675, 116.28, 103.53], [58.395, 57.12, 57.375])
@@ -35,6 +38,20 @@ class Family:
     outputs: tuple = ("image_embeds",)
     # After the weights are seeded: into the form that is exported.
     finish: Callable[[nn.Module], nn.Module] = lambda network: network
+
+
+def make(family, pixels):
+    """The seeded network in its exported form, and `pixels`, u8 [n,side,side,3], as it reads them."""
+    x = planes(pixels, *family.normalisation)
+    network = family.build().eval()
+    seed(network, torch.from_numpy(x), family.width)
+    return family.finish(network).eval(), x
+
+
+def make_full(name):
+    """One of FULL. Networks with BatchNorm need photographs for it; transformers only their scale."""
+    family = FULL[name]
+    return make(family, pictures(6, family.side) if family.width else photographs(family.side))
 
 
 def feature_of(family):

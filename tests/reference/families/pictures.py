@@ -1,6 +1,17 @@
-"""Seeded pictures with the spectrum of photographs."""
+"""What BatchNorm learns from and tests look at."""
+
+from pathlib import Path
 
 import numpy as np
+
+DEMO = Path(__file__).resolve().parents[3] / "models/demo"
+
+
+def photographs(side):
+    """u8 [n,side,side,3]: the photographs of `tipcam watch demo`, squashed."""
+    from PIL import Image
+
+    return np.stack([np.asarray(Image.open(f).convert("RGB").resize((side, side))) for f in sorted(DEMO.glob("*.jpg"))])
 
 
 def pictures(count, side, seed=7):

@@ -12,6 +12,8 @@ OUTLIER_RATIO = (20.0, 50.0)
 # What a layer makes of an outlier: trained weights read these channels with small factors, or all
 # pictures would look the same.
 OUTLIER_WEIGHT = 0.05
+# A block's share of the residual stream of a network of convolutions: as in trained ones, a small step.
+RESIDUAL = 0.3
 LAST_NORMS = ("post_layernorm.weight", "ln_post.weight", "model.layernorm.weight")
 
 
@@ -39,7 +41,8 @@ def seed(network, pixels, width=None):
             module.weight.copy_(normal(module.weight, 0.2, 1.0))
             module.bias.copy_(normal(module.bias, 0.02))
         elif isinstance(module, nn.BatchNorm2d):
-            module.weight.copy_(normal(module.weight, 0.4).exp())
+            size = RESIDUAL if name.endswith("bn3") else 1.0  # the last of a block
+            module.weight.copy_(size * normal(module.weight, 0.25).exp())
             module.bias.copy_(normal(module.bias, 0.3))
     for name, parameter in network.named_parameters():
         last = name.split(".")[-1]
@@ -61,7 +64,7 @@ def gain(name, layer, width):
     if width and isinstance(layer, nn.Conv2d):
         return 2.0  # patches: a token has more of the picture than of its position
     if name.endswith(("q_proj", "k_proj")):
-        return 1.5  # attention prefers some tokens
+        return 1.5 if width else 0.5  # attention prefers some tokens; without LayerNorm in front the input is larger
     return 0.5 if width and name.endswith(("out_proj", "o_proj", "fc2", "c_proj")) else 1.0
 
 
