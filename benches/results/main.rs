@@ -1,20 +1,24 @@
 //! Makes docs/results.md and its plots: every head on cached CLIP features and on photographs, at 1 to 16
 //! shots, beside the figures of the papers.
 //!
-//!     cargo bench --bench results                 all of it (an hour on two cores)
-//!     cargo bench --bench results -- pets         one data set, its page to stdout
+//!     cargo bench --bench results                   all of it (an hour on two cores)
+//!     cargo bench --bench results -- pets 1 4,16    one data set, one draw of shots, 4 and 16 shots
 //!
-//! Shots are drawn from the training photographs with a seed, hyper-parameters are chosen by folds over
-//! them, test photographs are only answered.
+//! Each measured row is kept in target/results.jsonl and not measured again; the page is made of all rows
+//! that are there. Shots are drawn from the training photographs with a seed, hyper-parameters are chosen
+//! by folds over them, test photographs are only answered.
 
 mod data;
 mod page;
 mod plot;
 
+use std::fs::File;
+use std::io::Write;
 use std::path::Path;
 use std::time::Instant;
 
 use data::Set;
+use serde::{Deserialize, Serialize};
 use tipcam::asset::{Asset, HeadKind, Tag};
 use tipcam::fit::matrix::Workers;
 use tipcam::fit::search::Search;
@@ -25,13 +29,14 @@ use tipcam::kernels;
 type Result<T> = std::result::Result<T, Box<dyn std::error::Error>>;
 
 const SHOTS: [usize; 5] = [1, 2, 4, 8, 16];
-/// Draws of shots where the pool has more than are drawn.
+/// Draws of shots where the pool has more than are drawn, if no number is given.
 const SEEDS: u64 = 3;
 
 /// One head on one data set with one number of shots.
+#[derive(Serialize, Deserialize)]
 struct Row {
     set: String,
-    head: HeadKind,
+    head: String,
     shots: usize,
     /// Percent of the test photographs, one for each seed.
     top1: Vec<f64>,
@@ -39,46 +44,66 @@ struct Row {
     seconds: f64,
     /// Microseconds for one picture's logits, one thread, mean.
     micros: f64,
-    /// Bytes that the head's own sections have in the asset: all but the shots, for those that do not
-    /// read them.
+    /// Bytes of the sections that the logits are made of.
     bytes: usize,
 }
 
 fn main() -> Result<()> {
-    let filter = std::env::args().skip(1).find(|argument| !argument.starts_with('-'));
+    let mut arguments = std::env::args().skip(1).filter(|argument| !argument.starts_with('-'));
+    let only = arguments.next();
+    let seeds = arguments.next().map_or(Ok(SEEDS), |number| number.parse())?;
+    let list = arguments.next();
+    let shots = |shots: &usize| {
+        let named = |list: &String| list.split(',').any(|one| one.parse() == Ok(*shots));
+        list.as_ref().is_none_or(named)
+    };
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     let shared = root.join("../shared/data");
     if !shared.is_dir() {
         println!("left out: results need the features and photographs in {}", shared.display());
         return Ok(());
     }
-    let wanted = |name: &str| filter.as_ref().is_none_or(|filter| name == filter);
-    let (mut rows, mut sets) = (Vec::new(), Vec::new());
+    let kept = root.join("target/results.jsonl");
+    let mut sets = Vec::new();
     for open in data::SETS {
-        if !wanted(open.name) {
+        let wanted = only.as_ref().is_none_or(|only| open.name == only);
+        if !wanted && !rows(&kept)?.iter().any(|row| row.set == open.name) {
             continue;
         }
         let set = (open.read)(&shared)?;
-        for shots in SHOTS {
+        for shots in SHOTS.into_iter().filter(shots).filter(|_| wanted) {
             for head in heads(&set, shots) {
-                let row = run(open.name, &set, head, shots)?;
-                eprintln!("{}: {} shots, {}: {:?}", row.set, row.shots, head.name(), row.top1);
-                rows.push(row);
+                let same = |row: &Row| {
+                    row.set == open.name && row.shots == shots && row.head == head.name()
+                };
+                if rows(&kept)?.iter().any(same) {
+                    continue;
+                }
+                let row = run(open.name, &set, head, shots, seeds)?;
+                eprintln!("{}: {} shots, {}: {:?}", row.set, row.shots, row.head, row.top1);
+                let mut file = File::options().create(true).append(true).open(&kept)?;
+                file.write_all(format!("{}\n", serde_json::to_string(&row)?).as_bytes())?;
             }
         }
         sets.push((open, set.about()));
     }
-    let page = page::write(&rows, &sets);
-    match filter {
-        Some(_) => print!("{page}"),
-        None => std::fs::write(root.join("docs/results.md"), page)?,
-    }
+    let rows = rows(&kept)?;
+    std::fs::write(root.join("docs/results.md"), page::write(&rows, &sets))?;
     for (open, _) in &sets {
-        let svg =
-            plot::draw(open.title, &rows.iter().filter(|r| r.set == open.name).collect::<Vec<_>>());
+        let own: Vec<&Row> = rows.iter().filter(|row| row.set == open.name).collect();
+        let svg = plot::draw(open.title, &own);
         std::fs::write(root.join(format!("docs/results-{}.svg", open.name)), svg)?;
     }
     Ok(())
+}
+
+/// The rows that were measured so far.
+fn rows(path: &Path) -> Result<Vec<Row>> {
+    if !path.exists() {
+        return Ok(Vec::new());
+    }
+    let text = std::fs::read_to_string(path)?;
+    text.lines().map(|line| Ok(serde_json::from_str(line)?)).collect()
 }
 
 /// Heads that are run: zero-shot once, as it sees no shots; on many shots of 1,280 dimensions no square
@@ -93,9 +118,9 @@ fn heads(set: &Set, shots: usize) -> Vec<HeadKind> {
         .collect()
 }
 
-fn run(name: &str, set: &Set, kind: HeadKind, shots: usize) -> Result<Row> {
+fn run(name: &str, set: &Set, kind: HeadKind, shots: usize, seeds: u64) -> Result<Row> {
     let workers = Workers { kernels: kernels::best(), threads: 2 };
-    let seeds = if shots < set.pool() { SEEDS } else { 1 };
+    let seeds = if shots < set.pool() { seeds } else { 1 };
     let (mut top1, mut seconds, mut micros, mut bytes) = (Vec::new(), 0.0, 0.0, 0);
     for seed in 0..seeds {
         let drawn = set.draw(shots, seed);
@@ -125,7 +150,8 @@ fn run(name: &str, set: &Set, kind: HeadKind, shots: usize) -> Result<Row> {
         micros += 1e6 * begun.elapsed().as_secs_f64() / (set.test.len() as f64 * seeds as f64);
         top1.push(100.0 * right as f64 / set.test.len() as f64);
     }
-    Ok(Row { set: name.to_owned(), head: kind, shots, top1, seconds, micros, bytes })
+    let (set, head) = (name.to_owned(), kind.name().to_owned());
+    Ok(Row { set, head, shots, top1, seconds, micros, bytes })
 }
 
 /// Bytes of what the logits are made of.

@@ -7,8 +7,8 @@ use tipcam::asset::HeadKind;
 use super::data::Open;
 use super::{Row, SHOTS};
 
-/// 16 shots, RN50, text of every class, hyper-parameters on the official validation set (`heads.md` of
-/// the design notes names the logs): Caltech101, Pets, mean of 11 data sets.
+/// 16 shots, RN50, text of every class, hyper-parameters on the official validation set, from the
+/// authors' logs: Caltech101, Pets, mean of 11 data sets.
 const PUBLISHED: [(HeadKind, &str, [f64; 3]); 7] = [
     (HeadKind::ZeroShot, "CLIP", [85.92, 85.83, 58.89]),
     (HeadKind::Tip, "Tip-Adapter", [90.18, 88.14, 70.32]),
@@ -24,8 +24,8 @@ pub fn write(rows: &[Row], sets: &[(Open, [usize; 4])]) -> String {
         "# Every head, measured\n\n\
          Made by `cargo bench --bench results`. Top-1 in percent of the test photographs, answered by the \
          int8 asset as a device would. Shots are drawn from a pool of 16 training photographs of each \
-         class: the mean of three draws, with the standard deviation over them; 16 shots are the whole \
-         pool, drawn once. Hyper-parameters are chosen by folds over the shots (by leave-one-out for `tip` \
+         class: the mean of three draws with the standard deviation over them, or one draw where none is \
+         given; 16 shots are the whole pool. Hyper-parameters are chosen by folds over the shots (by leave-one-out for `tip` \
          and `cache`). No test photograph chose anything, and no validation set was used.\n\n\
          One view of each photograph, not the ten that the papers average or train on. ",
     );
@@ -56,7 +56,7 @@ fn set(page: &mut String, open: &Open, [classes, text, dim, test]: [usize; 4], r
         mean.fold(0.0, f64::max)
     };
     for kind in HeadKind::ALL {
-        let of: Vec<&&Row> = own.iter().filter(|row| row.head == kind).collect();
+        let of: Vec<&&Row> = own.iter().filter(|row| row.head == kind.name()).collect();
         let Some(last) = of.last() else { continue };
         let _ = write!(page, "| {} |", kind.name());
         for shots in SHOTS {
@@ -65,17 +65,17 @@ fn set(page: &mut String, open: &Open, [classes, text, dim, test]: [usize; 4], r
                 None => page.push_str(" |"),
             }
         }
-        let _ = writeln!(
-            page,
-            " {:.1} s | {:.0} µs | {:.2} MB |",
-            last.seconds,
-            last.micros,
-            last.bytes as f64 / 1e6
-        );
+        match last.bytes {
+            0 => page.push_str(" | | |\n"),
+            bytes => {
+                let (seconds, micros, size) = (last.seconds, last.micros, bytes as f64 / 1e6);
+                let _ = writeln!(page, " {seconds:.1} s | {micros:.0} µs | {size:.2} MB |");
+            }
+        }
     }
     let _ = writeln!(
         page,
-        "\nThe last columns are those of the largest number of shots. \"Made in\" has the choice of \
+        "\nAn empty cell was not measured. The last columns are those of the largest number of shots. \"Made in\" has the choice of \
          hyper-parameters in it, on two threads of a shared machine; a query is the head alone, without \
          the encoder, on one thread. Size is what the logits are made of; the shots stay in every asset.\n"
     );

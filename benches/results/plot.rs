@@ -65,7 +65,7 @@ pub fn draw(title: &str, rows: &[&Row]) -> String {
     for (kind, colour) in HeadKind::ALL.into_iter().zip(COLOURS) {
         let points: Vec<String> = rows
             .iter()
-            .filter(|row| row.head == kind)
+            .filter(|row| row.head == kind.name())
             .map(|row| format!("{:.1},{:.1}", x(row.shots), y(mean(&row.top1))))
             .collect();
         if points.is_empty() {
