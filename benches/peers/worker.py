@@ -3,7 +3,7 @@
     python worker.py ENGINE MODEL THREADS INPUT.f32 [SIDE]
 
 It loads the model, runs once and prints a JSON object: load_ms (from before the model is read to after the first run),
-rss_kb (memory before the model is read), note. Then it answers each line of stdin with one line:
+rss0_kb (memory before the model is read), note. Then it answers each line of stdin with one line:
 
     run K      runs K times; prints the K wall times in microseconds as a JSON list
     in PATH    reads another input; prints "ok"
@@ -140,7 +140,7 @@ def main():
     engine = KINDS[kind](model, int(threads), precision)
     engine.set(x)
     engine.run()
-    say({"load_ms": (time.perf_counter() - start) * 1e3, "rss_kb": rss, "note": getattr(engine, "note", "")})
+    say({"load_ms": (time.perf_counter() - start) * 1e3, "rss0_kb": rss, "note": getattr(engine, "note", "")})
     for line in sys.stdin:
         command, _, argument = line.strip().partition(" ")
         if command == "run":

@@ -2,7 +2,7 @@
 
     python arm/count.py --home HOME --images DIR --tipcam ARM_PROGRAM [--only NAME,...] [--processors a53,...] [ENGINE...]
 
-Appends to HOME/arm/results.jsonl (what it has is not counted again, except of tipcam when the program is newer) and writes
+Appends to HOME/arm/results.jsonl (what it has is not counted again, except of tipcam when the program is another one) and writes
 HOME/arm/table.md. A count is that of a request for two runs less that of a request for one, so neither loading nor the
 protocol is in it. It says nothing of caches and latencies.
 """
@@ -94,11 +94,10 @@ def main():
             x.tofile(path)
             for processor in args.processors.split(","):
                 for engine in args.engines:
-                    known = done.get((name, processor, engine))
+                    known = done.get((name, processor, engine), {})
                     wanted = folder / ("encoder.tipcam" if engine == "tipcam" else PEERS[engine][1])
-                    if not wanted.exists() or (
-                        known and known.get("program") == (stamp if engine == "tipcam" else None)
-                    ):
+                    current = engine != "tipcam" or known.get("program") == stamp
+                    if not wanted.exists() or ("instructions" in known and current):
                         continue
                     row = {"encoder": name, "processor": processor, "engine": engine}
                     if engine == "tipcam":

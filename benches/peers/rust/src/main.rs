@@ -33,7 +33,7 @@ fn main() -> Result<()> {
     engine.set(x)?;
     engine.run()?;
     let load = start.elapsed().as_secs_f64() * 1e3;
-    say(&format!(r#"{{"load_ms": {load:.1}, "rss_kb": {resident}, "note": ""}}"#))?;
+    say(&format!(r#"{{"load_ms": {load:.1}, "rss0_kb": {resident}, "note": ""}}"#))?;
     for line in io::stdin().lock().lines() {
         let line = line?;
         let (command, argument) = line.split_once(' ').unwrap_or((&line, ""));
