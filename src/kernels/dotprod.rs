@@ -73,7 +73,7 @@ macro_rules! group {
     };
 }
 
-/// The sums of rows that have four registers each. Four groups of inputs make a turn, which `$loads`
+/// The sums of tiles whose rows have four registers each. Four groups of inputs make a turn, which `$loads`
 /// begin: what has the inputs of two groups, or of all four, and then the rows' lanes in each of them.
 macro_rules! tile {
     (
@@ -81,6 +81,7 @@ macro_rules! tile {
         $(turn $load:literal $(($($group:tt)*))*;)*
         rest $last:literal ($($rest:tt)*)
     ) => {
+        for _ in 0..$tile.count {
         asm!(
             $(concat!("ld1 {{v", $s0, ".4s, v", $s1, ".4s, v", $s2, ".4s, v", $s3, ".4s}}, [{starts}]"),)*
             "cbz {fours}, 3f",
@@ -97,10 +98,10 @@ macro_rules! tile {
             "b.ne 4b",
             "5:",
             $(concat!("st1 {{v", $s0, ".4s, v", $s1, ".4s, v", $s2, ".4s, v", $s3, ".4s}}, [{sums}], #64"),)*
-            a = inout(reg) $tile.a => _,
+            a = inout(reg) $tile.a,
             w = inout(reg) $tile.w => _,
             starts = in(reg) $tile.starts,
-            sums = inout(reg) $tile.sums => _,
+            sums = inout(reg) $tile.sums,
             fours = inout(reg) $tile.groups / 4 => _,
             rest = inout(reg) $tile.groups % 4 => _,
             out("v0") _, out("v1") _, out("v2") _, out("v3") _,
@@ -112,16 +113,17 @@ macro_rules! tile {
             out("v24") _, out("v25") _, out("v26") _, out("v27") _,
             out("v28") _, out("v29") _, out("v30") _, out("v31") _,
             options(nostack),
-        )
+        );
+        }
     };
 }
 
 /// See [`Tiles::sums`].
 ///
 /// # Safety
-/// What the tile (of 1, 2, 4 or 6 rows) points to exists.
+/// What the tiles (of 1, 2, 4 or 6 rows) point to exists.
 #[target_feature(enable = "neon,dotprod")]
-unsafe fn sums(tile: Tile) {
+unsafe fn sums(mut tile: Tile) {
     // SAFETY: the caller's promise.
     unsafe {
         match tile.rows {

@@ -81,6 +81,10 @@ macro_rules! with_curve {
                 let $curve = $crate::kernels::end::Linear;
                 $body
             }
+            $crate::kernels::Activation::Gated([c, 0.0, 0.0]) => {
+                let $curve = $crate::kernels::end::Swish(c);
+                $body
+            }
             $crate::kernels::Activation::Gated(c) => {
                 let $curve = $crate::kernels::end::Gated(c);
                 $body
@@ -120,6 +124,10 @@ macro_rules! curve {
 }
 
 curve!(Linear, |x| x);
+curve!(
+    /// [`Gated`] without what depends on the square.
+    Swish(f32), |x, c| lanes::swish(x, c)
+);
 curve!(Gated([f32; 3]), |x, c| lanes::gated(x, c));
 curve!(HardSwish, |x| lanes::hard_swish(x));
 curve!(Sigmoid, |x| lanes::sigmoid(x));

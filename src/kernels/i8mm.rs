@@ -121,7 +121,7 @@ macro_rules! part {
     };
 }
 
-/// The sums of pairs of rows that have eight registers each; their inputs are in one.
+/// The sums of tiles whose pairs of rows have eight registers each; their inputs are in one.
 macro_rules! tile {
     (
         $tile:ident, $load:literal;
@@ -129,6 +129,7 @@ macro_rules! tile {
             $s0:literal $s1:literal $s2:literal $s3:literal
             $s4:literal $s5:literal $s6:literal $s7:literal])*
     ) => {
+        for _ in 0..$tile.count {
         asm!(
             $(concat!("movi v", $s0, ".4s, #0"), concat!("movi v", $s1, ".4s, #0"),
             concat!("movi v", $s2, ".4s, #0"), concat!("movi v", $s3, ".4s, #0"),
@@ -145,10 +146,10 @@ macro_rules! tile {
             "b.pl 2b",
             $(part!($s0 $s1), part!($s2 $s3), part!($s4 $s5), part!($s6 $s7),
             "add {sums}, {sums}, #64",)*
-            a = inout(reg) $tile.a => _,
+            a = inout(reg) $tile.a,
             w = inout(reg) $tile.w => _,
             groups = inout(reg) $tile.groups => _,
-            sums = inout(reg) $tile.sums => _,
+            sums = inout(reg) $tile.sums,
             out("v0") _, out("v1") _, out("v2") _, out("v3") _,
             out("v4") _, out("v5") _, out("v6") _,
             out("v8") _, out("v9") _, out("v10") _, out("v11") _,
@@ -158,16 +159,17 @@ macro_rules! tile {
             out("v24") _, out("v25") _, out("v26") _, out("v27") _,
             out("v28") _, out("v29") _, out("v30") _, out("v31") _,
             options(nostack),
-        )
+        );
+        }
     };
 }
 
 /// See [`Tiles::sums`]; nothing was taken off the codes.
 ///
 /// # Safety
-/// What the tile (of 2, 4 or 6 rows) points to exists.
+/// What the tiles (of 2, 4 or 6 rows) point to exists.
 #[target_feature(enable = "neon,i8mm")]
-unsafe fn sums(tile: Tile) {
+unsafe fn sums(mut tile: Tile) {
     // SAFETY: the caller's promise.
     unsafe {
         match tile.rows {

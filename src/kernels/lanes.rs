@@ -261,6 +261,19 @@ pub(super) fn gated<V: Lanes, const N: usize>(x: [V; N], c: [f32; 3]) -> [V; N] 
     gate
 }
 
+/// [`gated`] with the coefficients `[c, 0, 0]`.
+#[inline(always)]
+pub(super) fn swish<V: Lanes, const N: usize>(x: [V; N], c: f32) -> [V; N] {
+    let [c, _, _] = math::minus_in_twos([c, 0.0, 0.0]);
+    let mut gate = x;
+    each!(x of gate: x.mul(V::splat(c)));
+    gate = power_of_two(gate);
+    for (gate, x) in gate.iter_mut().zip(x) {
+        *gate = x.div(V::splat(1.0).add(*gate));
+    }
+    gate
+}
+
 /// [`math::hard_swish`].
 #[inline(always)]
 pub(super) fn hard_swish<V: Lanes, const N: usize>(x: [V; N]) -> [V; N] {

@@ -191,10 +191,11 @@ impl Product {
         // The last row ends with the slice, so that reading past it is seen by a sanitizer.
         let a = fill.codes(1 + (rows - 1) * stride + k, random);
         let (places, gelu) = (rows * (n + 2), crate::math::GELU);
-        let activation = match random.next() % 4 {
+        let activation = match random.next() % 5 {
             0 => Activation::Linear,
             1 => Activation::Gated(gelu),
-            2 => Activation::HardSwish,
+            2 => Activation::Gated(crate::math::QUICK_GELU),
+            3 => Activation::HardSwish,
             _ => Activation::Sigmoid,
         };
         let units = units(k, n, random);

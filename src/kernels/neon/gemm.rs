@@ -181,9 +181,10 @@ macro_rules! row_of_twos {
     };
 }
 
-/// The sums of rows that have four registers each.
+/// The sums of tiles whose rows have four registers each.
 macro_rules! tile {
     ($tile:ident; $([$s0:literal $s1:literal $s2:literal $s3:literal])*) => {
+        for _ in 0..$tile.count {
         asm!(
             $(concat!("ld1 {{v", $s0, ".4s, v", $s1, ".4s, v", $s2, ".4s, v", $s3, ".4s}}, [{starts}]"),)*
             "b 4f",
@@ -201,12 +202,12 @@ macro_rules! tile {
             "b 4b",
             "5:",
             $(concat!("st1 {{v", $s0, ".4s, v", $s1, ".4s, v", $s2, ".4s, v", $s3, ".4s}}, [{sums}], #64"),)*
-            a = inout(reg) $tile.a => _,
+            a = inout(reg) $tile.a,
             w = inout(reg) $tile.w => _,
             marks = inout(reg) $tile.w.add($tile.groups * GROUP * LANES) => _,
             mark = out(reg) _,
             starts = in(reg) $tile.starts,
-            sums = inout(reg) $tile.sums => _,
+            sums = inout(reg) $tile.sums,
             out("v0") _, out("v1") _, out("v2") _, out("v3") _,
             out("v4") _, out("v5") _, out("v6") _, out("v7") _,
             out("v8") _, out("v9") _, out("v10") _, out("v11") _,
@@ -216,16 +217,17 @@ macro_rules! tile {
             out("v24") _, out("v25") _, out("v26") _, out("v27") _,
             out("v28") _, out("v29") _, out("v30") _, out("v31") _,
             options(nostack),
-        )
+        );
+        }
     };
 }
 
 /// See [`Tiles::sums`].
 ///
 /// # Safety
-/// What the tile (of 4 rows at most) points to exists.
+/// What the tiles (of 4 rows at most) point to exists.
 #[target_feature(enable = "neon")]
-unsafe fn sums(tile: Tile) {
+unsafe fn sums(mut tile: Tile) {
     // SAFETY: the caller's promise; marks follow the weights.
     unsafe {
         match tile.rows {

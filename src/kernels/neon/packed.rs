@@ -23,14 +23,19 @@ pub(in crate::kernels) struct Tiles {
     pub(in crate::kernels) taken: u8,
     /// Puts a panel's weights in the order of [`Tiles::sums`], if that is not the panel's own.
     pub(in crate::kernels) arrange: Option<unsafe fn(&[i8], &mut [i8])>,
-    /// The sums of a tile and a panel.
+    /// The sums of tiles and a panel.
     pub(in crate::kernels) sums: unsafe fn(Tile),
 }
 
-/// A tile and a panel.
+/// Most sizes of tiles that an instruction set has.
+const SIZES: usize = 4;
+
+/// Tiles of one size, one after the other, and a panel.
 #[derive(Clone, Copy)]
 pub(in crate::kernels) struct Tile {
-    /// Rows of the tile.
+    /// Number of tiles.
+    pub(in crate::kernels) count: usize,
+    /// Rows of a tile.
     pub(in crate::kernels) rows: usize,
     /// Groups of inputs.
     pub(in crate::kernels) groups: usize,
@@ -53,6 +58,17 @@ pub(in crate::kernels) fn scratch(k: usize) -> usize {
 
 /// The longest group.
 pub(in crate::kernels) const GROUP: usize = 8;
+
+/// Tiles of one size in a block.
+#[derive(Clone, Copy, Default)]
+struct Part {
+    /// First row.
+    first: usize,
+    /// Number of tiles.
+    count: usize,
+    /// Rows of a tile.
+    rows: usize,
+}
 
 impl Tiles {
     /// # Safety
@@ -78,19 +94,18 @@ impl Tiles {
         let mut sums = [[0; LANES]; BLOCK + 1];
         for start in rows.clone().step_by(block.max(1)) {
             let block = rows.end.min(start + block) - start;
-            let mut first = 0;
-            while first < block {
-                let height = self.height(block - first);
-                for i in 0..height {
+            let parts = self.parts(block);
+            for part in &parts {
+                for i in 0..part.count * part.rows {
                     // A row too much is the last one again.
-                    let r = start + (first + i).min(block - 1);
+                    let r = start + (part.first + i).min(block - 1);
+                    let tile = part.first + i / part.rows * part.rows;
                     // SAFETY: the row exists; there is room for a block.
                     unsafe {
-                        let to = packed.add((first * groups + i) * self.group);
-                        self.pack_row(g, r, to, height);
+                        let to = packed.add((tile * groups + i % part.rows) * self.group);
+                        self.pack_row(g, r, to, part.rows);
                     }
                 }
-                first += height;
             }
             for p in panels.clone() {
                 let mut weights = &g.w.data[p * g.w.panel_len()..][..g.w.panel_len()];
@@ -106,13 +121,10 @@ impl Tiles {
                         arrange(weights, arranged);
                         weights = arranged;
                     }
-                    let mut first = 0;
-                    while first < block {
-                        let rows = self.height(block - first);
+                    for &Part { first, count, rows } in &parts {
                         let a = packed.add(first * groups * self.group);
                         let (w, sums) = (weights.as_ptr(), sums.as_mut_ptr().add(first));
-                        (self.sums)(Tile { rows, groups, a, w, starts: &starts, sums });
-                        first += rows;
+                        (self.sums)(Tile { count, rows, groups, a, w, starts: &starts, sums });
                     }
                     finish(&g.end, start, p * LANES, &sums[..block], 0);
                 }
@@ -120,17 +132,18 @@ impl Tiles {
         }
     }
 
-    /// Rows of the next tile where so many are left.
-    #[inline]
-    fn height(&self, left: usize) -> usize {
-        let mut rows = self.rows.iter();
-        let mut height = self.rows[0];
-        while height > left
-            && let Some(smaller) = rows.next()
-        {
-            height = *smaller;
+    /// The tiles of a block.
+    fn parts(&self, block: usize) -> [Part; SIZES] {
+        let mut parts = [Part::default(); SIZES];
+        let mut first = 0;
+        for (part, &rows) in parts.iter_mut().zip(self.rows) {
+            *part = Part { first, count: (block - first) / rows, rows };
+            first += part.count * rows;
         }
-        height
+        if first < block {
+            parts[self.rows.len() - 1].count += 1;
+        }
+        parts
     }
 
     /// Packs row `r` of the product as a row of a tile of `height`.
