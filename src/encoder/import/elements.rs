@@ -155,10 +155,15 @@ fn decide(net: &Net, groups: &[usize], wishes: &[Wishes]) -> Result<Vec<Element>
                         .into(),
                 });
             }
-            // Free: as what it is made of.
+            // Free: real where it becomes tokens, which are real, else as what it is made of.
             (None, Wishes { codes: false, real: false }) => {
                 let input = net.nodes[value.saturating_sub(1)].inputs.first();
-                input.and_then(|input| decided[groups[*input]]).unwrap_or(Element::Codes)
+                let same = input.and_then(|input| decided[groups[*input]]);
+                let becomes_tokens = net.nodes.iter().any(|node| {
+                    let reads = node.inputs.iter().any(|value| groups[*value] == group);
+                    reads && matches!(node.op, Op::Tokens(_))
+                });
+                if becomes_tokens { Element::Real } else { same.unwrap_or(Element::Codes) }
             }
         };
         decided[group] = Some(element);

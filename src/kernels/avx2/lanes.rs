@@ -178,4 +178,27 @@ impl Lanes for F32x16 {
             y
         })
     }
+
+    #[inline(always)]
+    fn greatest(self, least: f32) -> f32 {
+        // SAFETY: as in `registers`.
+        let greatest = unsafe {
+            let eight = _mm256_max_ps(self.0[0], self.0[1]);
+            let four = _mm_max_ps(_mm256_castps256_ps128(eight), _mm256_extractf128_ps::<1>(eight));
+            let two = _mm_max_ps(four, _mm_movehl_ps(four, four));
+            _mm_cvtss_f32(_mm_max_ss(two, _mm_movehdup_ps(two)))
+        };
+        greatest.max(least)
+    }
+
+    #[inline(always)]
+    fn tree(self) -> f32 {
+        // SAFETY: as in `registers`.
+        unsafe {
+            let eight = _mm256_add_ps(self.0[0], self.0[1]);
+            let four = _mm_add_ps(_mm256_castps256_ps128(eight), _mm256_extractf128_ps::<1>(eight));
+            let two = _mm_add_ps(four, _mm_movehl_ps(four, four));
+            _mm_cvtss_f32(_mm_add_ss(two, _mm_movehdup_ps(two)))
+        }
+    }
 }

@@ -2,6 +2,7 @@
 
 use core::arch::x86_64::*;
 
+use crate::kernels::LANES;
 use crate::kernels::lanes::Lanes;
 
 #[derive(Clone, Copy)]
@@ -140,5 +141,54 @@ impl Lanes for F32x16 {
     #[inline(always)]
     fn times_power_of_two(self, n: Self) -> Self {
         instruction!(_mm512_scalef_ps(self.0, n.0))
+    }
+
+    #[inline(always)]
+    fn to_signed(self) -> [i8; LANES] {
+        let mut codes = [0; LANES];
+        // SAFETY: as in `instruction`; LANES codes.
+        unsafe {
+            let bytes = _mm512_cvtepi32_epi8(_mm512_cvtps_epi32(self.0));
+            _mm_storeu_si128(codes.as_mut_ptr().cast(), bytes);
+        }
+        codes
+    }
+
+    #[inline(always)]
+    fn greatest(self, least: f32) -> f32 {
+        // SAFETY: as in `instruction`.
+        let greatest = unsafe {
+            let [low, high] = halves(self.0);
+            let eight = _mm256_max_ps(low, high);
+            let four = _mm_max_ps(_mm256_castps256_ps128(eight), _mm256_extractf128_ps::<1>(eight));
+            let two = _mm_max_ps(four, _mm_movehl_ps(four, four));
+            _mm_cvtss_f32(_mm_max_ss(two, _mm_movehdup_ps(two)))
+        };
+        greatest.max(least)
+    }
+
+    #[inline(always)]
+    fn tree(self) -> f32 {
+        // SAFETY: as in `instruction`.
+        unsafe {
+            let [low, high] = halves(self.0);
+            let eight = _mm256_add_ps(low, high);
+            let four = _mm_add_ps(_mm256_castps256_ps128(eight), _mm256_extractf128_ps::<1>(eight));
+            let two = _mm_add_ps(four, _mm_movehl_ps(four, four));
+            _mm_cvtss_f32(_mm_add_ss(two, _mm_movehdup_ps(two)))
+        }
+    }
+}
+
+/// The two halves of a register.
+///
+/// # Safety
+/// The processor has AVX-512 F.
+#[inline(always)]
+unsafe fn halves(x: __m512) -> [__m256; 2] {
+    // SAFETY: the caller's promise.
+    unsafe {
+        let high = _mm512_extractf64x4_pd::<1>(_mm512_castps_pd(x));
+        [_mm512_castps512_ps256(x), _mm256_castpd_ps(high)]
     }
 }
