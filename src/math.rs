@@ -90,9 +90,9 @@ pub fn sigmoid(x: f32) -> f32 {
 
 /// Coefficients of [`gated`] with which it is the Gaussian error linear unit `x * Phi(x)` to 3e-5.
 /// Our own minimax fit of the logit of Phi.
-pub const GELU: [f32; 3] = [1.595_015_5, 0.074_011_146, -7.029_988_6e-4];
+pub const GELU: [f32; 3] = [1.595_015_5, 0.074_011_15, -7.029_988_6e-4];
 /// The same for GELU's tanh form, which is this expression.
-pub const GELU_TANH: [f32; 3] = [1.595_769_1, 0.071_354_82, 0.0];
+pub const GELU_TANH: [f32; 3] = [1.595_769, 0.071_354_82, 0.0];
 /// The same for QuickGELU, `x * sigmoid(1.702 x)`.
 pub const QUICK_GELU: [f32; 3] = [1.702, 0.0, 0.0];
 /// The same for SiLU (swish), `x * sigmoid(x)`.
@@ -116,6 +116,7 @@ pub(crate) fn minus_in_twos([c0, c1, c2]: [f32; 3]) -> [f32; 3] {
 
 /// `x * min(max(x / 6 + 1/2, 0), 1)`
 #[inline]
+#[expect(clippy::manual_clamp, reason = "`clamp` keeps NaN")]
 pub fn hard_swish(x: f32) -> f32 {
     x * mul_add(x, 1.0 / 6.0, 0.5).max(0.0).min(1.0)
 }

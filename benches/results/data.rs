@@ -17,13 +17,13 @@ use super::Result;
 const POOL: usize = 16;
 
 /// A data set that can be read.
-pub struct Open {
-    pub name: &'static str,
-    pub title: &'static str,
-    pub read: fn(&Path) -> Result<Set>,
+pub(crate) struct Open {
+    pub(crate) name: &'static str,
+    pub(crate) title: &'static str,
+    pub(crate) read: fn(&Path) -> Result<Set>,
 }
 
-pub const SETS: [Open; 4] = [
+pub(crate) const SETS: [Open; 4] = [
     Open { name: "caltech101", title: "Caltech101, CLIP ViT-B/32 features", read: caltech },
     Open { name: "pets", title: "Oxford Pets, CLIP ViT-B/32 features", read: pets },
     Open {
@@ -38,50 +38,50 @@ pub const SETS: [Open; 4] = [
     },
 ];
 
-pub struct Picture {
-    pub class: usize,
-    pub trunk: Vec<f32>,
-    pub projected: Vec<f32>,
+pub(crate) struct Picture {
+    pub(crate) class: usize,
+    pub(crate) trunk: Vec<f32>,
+    pub(crate) projected: Vec<f32>,
 }
 
 type Project = Box<dyn Fn(&[f32]) -> Vec<f32> + Sync>;
 
-pub struct Set {
-    pub encoder: EncoderId,
-    pub space: Space,
-    pub classes: Vec<ClassSpec>,
+pub(crate) struct Set {
+    pub(crate) encoder: EncoderId,
+    pub(crate) space: Space,
+    pub(crate) classes: Vec<ClassSpec>,
     /// Shots of each class.
     shots: Vec<Vec<Shot>>,
-    pub test: Vec<Picture>,
-    pub project: Option<Project>,
+    pub(crate) test: Vec<Picture>,
+    pub(crate) project: Option<Project>,
 }
 
 impl Set {
-    pub fn classes(&self) -> usize {
+    pub(crate) fn classes(&self) -> usize {
         self.classes.len()
     }
 
-    pub fn dim(&self) -> usize {
+    pub(crate) fn dim(&self) -> usize {
         self.shots.iter().flatten().next().map_or(0, |shot| shot.feature.len())
     }
 
     /// Shots of the class that has least.
-    pub fn pool(&self) -> usize {
+    pub(crate) fn pool(&self) -> usize {
         self.shots.iter().map(Vec::len).min().unwrap_or(0)
     }
 
-    pub fn all_have_text(&self) -> bool {
+    pub(crate) fn all_have_text(&self) -> bool {
         self.classes.iter().all(|class| class.text.is_some())
     }
 
     /// Classes, those with text, dimensions, test pictures.
-    pub fn about(&self) -> [usize; 4] {
+    pub(crate) fn about(&self) -> [usize; 4] {
         let text = self.classes.iter().filter(|class| class.text.is_some()).count();
         [self.classes(), text, self.dim(), self.test.len()]
     }
 
     /// `count` shots of each class.
-    pub fn draw(&self, count: usize, seed: u64) -> Vec<Shot> {
+    pub(crate) fn draw(&self, count: usize, seed: u64) -> Vec<Shot> {
         let mut random = Random::new(seed);
         let mut drawn = Vec::new();
         for own in &self.shots {

@@ -19,7 +19,7 @@ const PUBLISHED: [(HeadKind, &str, [f64; 3]); 7] = [
     (HeadKind::ClipAdapter, "CLIP-Adapter", [92.49, 87.84, 74.44]),
 ];
 
-pub fn write(rows: &[Row], sets: &[(Open, [usize; 4])]) -> String {
+pub(crate) fn write(rows: &[Row], sets: &[(Open, [usize; 4])]) -> String {
     let mut page = String::from(
         "# Every head, measured\n\n\
          Made by `cargo bench --bench results`. Top-1 in percent of the test photographs, answered by the \
@@ -81,7 +81,7 @@ fn set(page: &mut String, open: &Open, [classes, text, dim, test]: [usize; 4], r
     );
 }
 
-pub fn mean(values: &[f64]) -> f64 {
+pub(crate) fn mean(values: &[f64]) -> f64 {
     values.iter().sum::<f64>() / values.len().max(1) as f64
 }
 

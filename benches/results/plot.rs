@@ -19,7 +19,7 @@ const COLOURS: [&str; 12] = [
     "#cc79a7", "#f0e442", "#8b4513", "#6a3d9a",
 ];
 
-pub fn draw(title: &str, rows: &[&Row]) -> String {
+pub(crate) fn draw(title: &str, rows: &[&Row]) -> String {
     let values = rows.iter().map(|row| mean(&row.top1));
     let (low, high) =
         values.fold((100.0f64, 0.0f64), |(low, high), value| (low.min(value), high.max(value)));

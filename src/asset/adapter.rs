@@ -99,8 +99,8 @@ impl<'a> Adapter<'a> {
     /// # Errors
     /// [`AssetError::Corrupt`].
     pub fn validate(&self) -> Result<(), AssetError> {
-        let weights = self.down.iter().chain(self.up);
-        let finite = weights.map(|&bits| f16::from_bits(bits).is_finite()).all(|finite| finite);
+        let mut weights = self.down.iter().chain(self.up);
+        let finite = weights.all(|&bits| f16::from_bits(bits).is_finite());
         if !finite || !self.keep.is_finite() || !self.ratio.is_finite() {
             return Err(Tag::ADAPTER.corrupt("a weight is not finite"));
         }

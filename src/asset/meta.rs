@@ -54,8 +54,8 @@ impl<'a> Meta<'a> {
     /// # Errors
     /// [`AssetError::Corrupt`].
     pub fn validate(&self) -> Result<(), AssetError> {
-        let weights = self.query.iter().chain(self.key);
-        let finite = weights.map(|&bits| f16::from_bits(bits).is_finite()).all(|finite| finite);
+        let mut weights = self.query.iter().chain(self.key);
+        let finite = weights.all(|&bits| f16::from_bits(bits).is_finite());
         if !finite || !self.gate.iter().chain([&self.bias]).all(|value| value.is_finite()) {
             return Err(Tag::META.corrupt("a weight is not finite"));
         }

@@ -149,18 +149,18 @@ impl<V: Lanes, C: Curve> Units<V, C> {
     /// `q` has [`LANES`] channels from `n`.
     #[inline(always)]
     pub(super) unsafe fn load(q: &Requant, n: usize, curve: C) -> Self {
+        let mut steps = None;
+        if let Some([step, zero]) = q.steps {
+            // SAFETY: the caller's promise.
+            steps = unsafe { Some([V::load(step.as_ptr().add(n)), V::load(zero.as_ptr().add(n))]) };
+        }
         // SAFETY: the caller's promise.
         unsafe {
             Self {
                 scale: V::load(q.scale.as_ptr().add(n)),
                 bias: V::load(q.bias.as_ptr().add(n)),
                 curve,
-                steps: match q.steps {
-                    None => None,
-                    Some([step, zero]) => {
-                        Some([V::load(step.as_ptr().add(n)), V::load(zero.as_ptr().add(n))])
-                    }
-                },
+                steps,
                 lo: V::splat(q.lo),
                 hi: V::splat(q.hi),
                 is_bounded: q.is_bounded(),

@@ -196,6 +196,7 @@ type KeyUnits<'a> = [&'a [f32; LANES]; 2];
 ///
 /// The methods panic when a slice is shorter than its sizes say: sizes come from the program (or
 /// from an asset that was checked when it was opened), never from a frame.
+#[expect(clippy::type_complexity, reason = "a table of functions")]
 pub struct Kernels {
     isa: Isa,
     // Unsafe to call on a processor without the instruction set, or with sizes that do not fit.

@@ -3,8 +3,7 @@
 use core::ops::Range;
 
 use super::{
-    Activation, Added, Depthwise, Gemm, Isa, Kernels, KeyUnits, LANES, Quantize, Query, Requant,
-    Sink, Values,
+    Added, Depthwise, Gemm, Isa, Kernels, KeyUnits, LANES, Quantize, Query, Requant, Sink, Values,
 };
 use crate::math;
 
@@ -24,22 +23,6 @@ pub(super) static KERNELS: Kernels = Kernels {
     scratch: no_scratch,
     peak,
 };
-
-/// A sum of channel `n` up to the activation and the steps after it.
-#[inline(always)]
-fn activated(q: &Requant, n: usize, sum: f32, row_scale: f32) -> f32 {
-    let y = math::mul_add(sum, row_scale * q.scale[n], q.bias[n]);
-    let y = match q.activation {
-        Activation::Linear => y,
-        Activation::Gated(c) => math::gated(y, c),
-        Activation::HardSwish => math::hard_swish(y),
-        Activation::Sigmoid => math::sigmoid(y),
-    };
-    match q.steps {
-        None => y,
-        Some([step, zero]) => math::mul_add(y, step[n], zero[n]),
-    }
-}
 
 #[inline(always)]
 fn clamped(q: &Requant, y: f32) -> f32 {
@@ -81,7 +64,7 @@ fn gemm(g: &Gemm, rows: Range<usize>, panels: Range<usize>, _: &mut [u8]) {
             }
             let sum = sum.wrapping_sub(zero.wrapping_mul(w.sums[n]));
             let at = r * end.stride_out + n;
-            let y = activated(&end.q, n, sum as f32, row_scale);
+            let y = end.q.activated(n, sum as f32, row_scale);
             let y = match end.added {
                 Added::Nothing => y,
                 Added::Codes(codes, scale) => math::mul_add(f32::from(codes[at]), scale, y),
@@ -126,7 +109,7 @@ fn depthwise_row(d: &Depthwise, rows: &[&[u8]], out: &mut [u8]) {
                     sum = sum.wrapping_add(i32::from(value) * i32::from(weight));
                 }
             }
-            let y = clamped(&d.requant, activated(&d.requant, c, sum as f32, 1.0));
+            let y = clamped(&d.requant, d.requant.activated(c, sum as f32, 1.0));
             out[x * d.stride_out + c] = math::round_even(y) as u8;
         }
     }
@@ -192,6 +175,7 @@ fn moments(row: &[f32], epsilon: f32) -> [f32; 2] {
     [mean, over_deviation(tree(squares), row.len(), epsilon)]
 }
 
+#[expect(clippy::manual_clamp, reason = "`clamp` keeps NaN")]
 pub(super) fn quantize(q: &Quantize, row: &[f32], codes: &mut [u8]) -> (f32, u8) {
     let moments = q.epsilon.map(|epsilon| moments(row, epsilon));
     let value = |i: usize| {
@@ -230,12 +214,13 @@ pub(super) fn softmax(row: &[f32], codes: &mut [u8]) -> f32 {
 
 fn scale_codes(q: &Requant, row: &[u8], out: &mut [u8]) {
     for (n, (code, out)) in row.iter().zip(out).enumerate() {
-        let y = clamped(q, activated(q, n, f32::from(*code), 1.0));
+        let y = clamped(q, q.activated(n, f32::from(*code), 1.0));
         *out = math::round_even(y) as u8;
     }
 }
 
 /// A value in -127..=127.
+#[expect(clippy::manual_clamp, reason = "`clamp` keeps NaN")]
 fn symmetric(x: f32, per_unit: f32) -> i8 {
     math::round_even((x * per_unit).max(-127.0).min(127.0)) as i8
 }

@@ -207,7 +207,10 @@ fn attention(layer: &Layer, element: Element) -> Result<Lengths> {
     let [q, k, v] = [input(layer, 0, &real)?, input(layer, 1, &real)?, input(layer, 2, &real)?];
     let width = r.shape.channels;
     need(element == Element::Real, "attention gives real values")?;
-    need(r.heads > 0 && width % r.heads == 0, "attention's heads do not divide its channels")?;
+    need(
+        r.heads > 0 && width.is_multiple_of(r.heads),
+        "attention's heads do not divide its channels",
+    )?;
     for (value, at) in [q, k, v].into_iter().zip(r.at) {
         let end = at.checked_add(width);
         need(end.is_some_and(|end| end <= value.shape.channels), "attention reads past a row")?;

@@ -190,9 +190,9 @@ pub fn meta_rows(task: &Task, weights: &train::meta_adapter::MetaWeights) -> Lin
     let anchors = task.anchors();
     let mut rows = weights.rows(&anchors, &task.shots.keys, &task.labels, task.workers);
     let counts = task.counts();
-    for class in 0..task.classes {
+    for (class, count) in counts.iter().enumerate() {
         let row = rows.row_mut(class);
-        if counts[class] == 0 {
+        if *count == 0 {
             row.fill(0.0);
             continue;
         }

@@ -10,7 +10,7 @@ impl Random {
     }
 
     /// The next number.
-    pub fn next(&mut self) -> u64 {
+    pub fn draw(&mut self) -> u64 {
         self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
         let mut z = self.0;
         z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
@@ -20,7 +20,7 @@ impl Random {
 
     /// From 0 to less than 1.
     pub fn unit(&mut self) -> f32 {
-        (self.next() >> 40) as f32 / (1u32 << 24) as f32
+        (self.draw() >> 40) as f32 / (1u32 << 24) as f32
     }
 
     /// Values between -bound and bound.
@@ -31,7 +31,7 @@ impl Random {
     /// Fisher and Yates's shuffle.
     pub fn shuffle<T>(&mut self, values: &mut [T]) {
         for i in (1..values.len()).rev() {
-            values.swap(i, (self.next() % (i as u64 + 1)) as usize);
+            values.swap(i, (self.draw() % (i as u64 + 1)) as usize);
         }
     }
 }

@@ -214,11 +214,17 @@ impl Conv {
 impl Op {
     /// Whether a finished network may hold it.
     pub(super) fn is_layer(&self) -> bool {
-        match self {
-            Self::Conv(_) | Self::Norm { .. } | Self::Attention(_) | Self::Tokens(_) => true,
-            Self::Rows { .. } | Self::Constant(_) | Self::Mean | Self::Scale { .. } => true,
-            _ => false,
-        }
+        matches!(
+            self,
+            Self::Conv(_)
+                | Self::Norm { .. }
+                | Self::Attention(_)
+                | Self::Tokens(_)
+                | Self::Rows { .. }
+                | Self::Constant(_)
+                | Self::Mean
+                | Self::Scale { .. }
+        )
     }
 
     /// The name that people know.

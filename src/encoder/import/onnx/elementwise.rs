@@ -152,7 +152,7 @@ impl Lowering<'_> {
         if (small.rows, small.channels) > (large.rows, large.channels) {
             std::mem::swap(&mut large, &mut small);
         }
-        for axis in 0..dims.len() {
+        for (axis, dim) in dims.iter().enumerate() {
             let step = match large.along(axis) {
                 Along::Nothing => 0,
                 Along::Rows(_) if small.rows == 1 => 0,
@@ -160,7 +160,7 @@ impl Lowering<'_> {
                 Along::Channels(_) if small.channels == 1 => 0,
                 Along::Channels(step) => step,
             };
-            if small.axes[axis].step != step || large.axes[axis].step == 0 && dims[axis] > 1 {
+            if small.axes[axis].step != step || large.axes[axis].step == 0 && *dim > 1 {
                 return Err(LAYOUTS.into());
             }
         }

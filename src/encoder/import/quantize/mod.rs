@@ -204,8 +204,8 @@ impl Plan<'_> {
         let even = |values: &[f64]| values.iter().all(|x| *x == values[0]);
         if even(step) && zero.iter().all(|z| *z == zero[0]) {
             let code = |x: f32| f64::from(x) / step[0] + f64::from(self.steps[i + 1].zero[0]);
-            layer.record.lo = code(lo).max(0.0).min(255.0) as f32;
-            layer.record.hi = code(hi).max(0.0).min(255.0) as f32;
+            layer.record.lo = code(lo).clamp(0.0, 255.0) as f32;
+            layer.record.hi = code(hi).clamp(0.0, 255.0) as f32;
         }
     }
 
