@@ -164,6 +164,7 @@ struct Gemm<'a> {
 }
 
 /// What becomes of sums: `n` channels of rows (or pixels).
+#[cfg_attr(not(feature = "std"), expect(dead_code, reason = "the vector kernels read all of it"))]
 struct End<'a> {
     q: Requant<'a>,
     /// See [`Rows`]; or nothing.
