@@ -8,6 +8,9 @@ use tract_core::internal::*;
 use crate::asset::encoder::{Element, Layer, NO_VALUE, Value};
 use crate::kernels::Out;
 
+/// Most bytes of all tensors of an encoder: a damaged table of layers must not take all memory.
+const MAX_BYTES: u64 = 1 << 30;
+
 /// One tensor.
 pub(in crate::encoder) struct Slot {
     value: Value,
@@ -56,6 +59,10 @@ fn make(value: Value) -> TractResult<Arc<Tensor>> {
     Ok(Arc::new(tensor))
 }
 
+fn value_bytes(value: Value) -> u64 {
+    value.shape.volume() as u64 * value.element.size() as u64
+}
+
 /// The slot of each layer's result.
 pub(in crate::encoder) struct Slots(pub(in crate::encoder) Vec<Arc<Slot>>);
 
@@ -72,30 +79,72 @@ impl Slots {
         if let Some(end) = last.last_mut() {
             *end = usize::MAX;
         }
-        let mut slots: Vec<Arc<Slot>> = Vec::with_capacity(inputs.len());
-        // Slots, and the layer after which each is free.
-        let mut busy: Vec<(Arc<Slot>, usize)> = Vec::new();
+        // The tensors, each with the layer after which it is free; and the tensor of each layer.
+        let mut tensors: Vec<(Value, usize)> = Vec::new();
+        let mut of_layer: Vec<usize> = Vec::with_capacity(inputs.len());
         for (i, layer) in layers.iter().enumerate() {
             let element = match layer.record.element {
                 element if element == Element::Codes as u32 => Element::Codes,
                 _ => Element::Real,
             };
             let value = Value { shape: layer.record.shape, element };
-            let until = last[i + 1];
-            let free = busy.iter_mut().find(|(slot, end)| slot.value == value && *end < i);
-            let slot = match free {
-                Some((slot, end)) => {
-                    *end = until;
-                    Arc::clone(slot)
-                }
-                None => {
-                    let slot = Slot::new(value)?;
-                    busy.push((Arc::clone(&slot), until));
-                    slot
-                }
-            };
-            slots.push(slot);
+            let free = tensors.iter().position(|(other, end)| *other == value && *end < i);
+            let at = free.unwrap_or(tensors.len());
+            if at == tensors.len() {
+                tensors.push((value, 0));
+            }
+            tensors[at].1 = last[i + 1];
+            of_layer.push(at);
         }
+        let bytes: u64 = tensors.iter().map(|(value, _)| value_bytes(*value)).sum();
+        ensure!(
+            bytes <= MAX_BYTES,
+            "its values need {bytes} bytes, at most {MAX_BYTES} are allowed"
+        );
+        let made: TractResult<Vec<Arc<Slot>>> =
+            tensors.iter().map(|(value, _)| Slot::new(*value)).collect();
+        let made = made?;
+        let slots = of_layer.iter().map(|at| Arc::clone(&made[*at])).collect();
         Ok(Self(slots))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::asset::encoder::{LayerKind, LayerRecord, Shape};
+
+    /// Layers that read each other in turn and give rows of these many channels.
+    fn plan(channels: &[u32]) -> TractResult<Slots> {
+        let records: Vec<LayerRecord> = channels
+            .iter()
+            .enumerate()
+            .map(|(i, channels)| LayerRecord {
+                inputs: [i as u32, NO_VALUE, NO_VALUE],
+                element: Element::Real as u32,
+                shape: Shape { height: 1, width: 1024, channels: *channels },
+                ..LayerRecord::default()
+            })
+            .collect();
+        let layers: Vec<Layer> = records
+            .iter()
+            .map(|record| Layer { name: "", kind: LayerKind::Norm, record, inputs: [None; 3] })
+            .collect();
+        Slots::plan(&layers)
+    }
+
+    #[test]
+    fn layers_share_tensors_that_nobody_reads_any_more() {
+        let slots = plan(&[8, 8, 8, 5, 8]).unwrap().0;
+        let same = |a: usize, b: usize| Arc::ptr_eq(&slots[a], &slots[b]);
+        // A layer never writes what it reads.
+        assert!(!same(0, 1) && !same(1, 2) && same(0, 2));
+        assert!(same(2, 4) && !same(3, 4));
+    }
+
+    #[test]
+    fn more_memory_than_allowed_is_refused_before_it_is_taken() {
+        let error = plan(&(16_000..16_020).collect::<Vec<u32>>()).err().unwrap();
+        assert!(error.to_string().contains("at most"), "{error}");
     }
 }
