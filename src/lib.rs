@@ -25,6 +25,8 @@ pub mod fit;
 #[cfg(feature = "frame")]
 pub mod frame;
 #[cfg(all(feature = "encoder", feature = "frame"))]
+pub mod lines;
+#[cfg(all(feature = "encoder", feature = "frame"))]
 pub mod pipeline;
 #[cfg(all(feature = "encoder", feature = "frame"))]
 pub mod watch;

@@ -4,7 +4,9 @@
 use std::time::{Duration, Instant};
 
 use crate::asset::encoder::Projection;
-use crate::asset::{Asset, AssetError, AssetFile, Calibration, FileError, HeadKind, Tag};
+use crate::asset::{
+    Asset, AssetError, AssetFile, Calibration, FileError, HeadKind, HeadParams, Tag,
+};
 use crate::decide::Decision;
 use crate::encoder::{Embedding, Encoder, EncoderError, project};
 use crate::frame::{Frame, Preprocessor};
@@ -137,36 +139,40 @@ impl Default for Answer {
 }
 
 /// Turns pictures into answers. Its buffers are made once.
-pub struct Classifier<'a> {
+pub struct Classifier {
     embedder: Embedder,
-    head: Head<'a>,
+    /// Where the head's sections are. The views are made anew for each picture, which takes
+    /// microseconds, so that another head can take its place at any moment.
+    head: AssetFile,
+    kernels: &'static Kernels,
+    kind: Option<HeadKind>,
+    params: HeadParams,
     thresholds: Calibration,
-    has_text: bool,
-    has_cache: bool,
     buffers: Buffers,
     probabilities: Vec<f32>,
 }
 
-impl<'a> Classifier<'a> {
-    /// With the encoder and the head of a complete asset, `file.asset()`.
+impl Classifier {
+    /// With the encoder and the head of a complete asset.
     ///
     /// # Errors
     /// The asset lacks a part, or has a damaged one.
     pub fn new(
         file: &AssetFile,
-        asset: &Asset<'a>,
         kernels: &'static Kernels,
         threads: usize,
     ) -> Result<Self, PipelineError> {
-        let head = Head::new(asset, kernels)?;
+        let asset = file.asset()?;
+        let head = Head::new(&asset, kernels)?;
         Ok(Self {
             embedder: Embedder::new(file, kernels, threads)?,
             thresholds: asset.calibration.unwrap_or(UNCALIBRATED),
-            has_text: asset.text.is_some(),
-            has_cache: asset.cache.is_some(),
+            params: *head.params(),
             buffers: Buffers::new(&head),
             probabilities: vec![0.0; head.classes()],
-            head,
+            kernels,
+            kind: None,
+            head: file.clone(),
         })
     }
 
@@ -174,15 +180,61 @@ impl<'a> Classifier<'a> {
     ///
     /// # Errors
     /// The asset lacks what `kind` needs.
-    pub fn with_kind(mut self, kind: HeadKind) -> Result<Self, HeadError> {
-        self.head = self.head.with_kind(kind)?;
+    pub fn with_kind(mut self, kind: HeadKind) -> Result<Self, PipelineError> {
+        self.kind = Some(kind);
+        self.set_head(self.head.clone())?;
         Ok(self)
     }
 
-    /// The head.
+    /// Answers by the head in `file` from now on, which was made with the same encoder. After an
+    /// error everything is as it was.
+    ///
+    /// # Errors
+    /// The file has no head, a damaged one, or one for another encoder.
+    pub fn set_head(&mut self, file: AssetFile) -> Result<(), PipelineError> {
+        let asset = file.asset()?;
+        let (found, expected) =
+            (asset.container.encoder_id(), self.head.asset()?.container.encoder_id());
+        if found != expected {
+            let foreign = AssetError::ForeignCache { asset: expected, cache: found };
+            return Err(file.error(foreign).into());
+        }
+        let head = self.head_of(&asset)?;
+        self.params = *head.params();
+        self.thresholds = asset.calibration.unwrap_or(UNCALIBRATED);
+        self.buffers = Buffers::new(&head);
+        self.probabilities = vec![0.0; head.classes()];
+        self.head = file;
+        Ok(())
+    }
+
+    fn head_of<'a>(&self, asset: &Asset<'a>) -> Result<Head<'a>, HeadError> {
+        let head = Head::new(asset, self.kernels)?;
+        self.kind.map_or(Ok(head), |kind| head.with_kind(kind))
+    }
+
+    /// Where the head's sections are.
     #[must_use]
-    pub fn head(&self) -> &Head<'a> {
+    pub fn head(&self) -> &AssetFile {
         &self.head
+    }
+
+    /// The head's hyper-parameters.
+    #[must_use]
+    pub fn params(&self) -> &HeadParams {
+        &self.params
+    }
+
+    /// The thresholds of the asset.
+    #[must_use]
+    pub fn thresholds(&self) -> &Calibration {
+        &self.thresholds
+    }
+
+    /// The features of the last picture.
+    #[must_use]
+    pub fn embedding(&self) -> &Embedding {
+        &self.embedder.embedding
     }
 
     /// The probabilities of all classes in the last answer.
@@ -201,30 +253,39 @@ impl<'a> Classifier<'a> {
         top: usize,
         answer: &mut Answer,
     ) -> Result<(), PipelineError> {
-        let (embedding, mut times) = self.embedder.embed(frame)?;
+        let (_, mut times) = self.embedder.embed(frame)?;
         let begun = Instant::now();
+        // another handle to the same bytes, so that the views do not borrow from `self`
+        let file = self.head.clone();
+        let asset = file.asset()?;
+        let head = self.head_of(&asset)?;
+        let embedding = &self.embedder.embedding;
         let mut workspace = self.buffers.workspace();
-        answer.nearest =
-            self.head.logits(&embedding.trunk, &embedding.projected, &mut workspace)?;
-        let logits = &*workspace.logits;
-        probabilities(logits, self.thresholds.temperature, &mut self.probabilities);
+        answer.nearest = head.logits(&embedding.trunk, &embedding.projected, &mut workspace)?;
+        probabilities(workspace.logits, self.thresholds.temperature, &mut self.probabilities);
         let cosine = answer.nearest.first().map(|nearest| nearest.cosine);
         answer.decision = Decision::new(&self.probabilities, cosine, &self.thresholds);
-        self.rank(top.min(MAX_TOP), &mut answer.top);
+        self.rank(&asset, &head, top.min(MAX_TOP), &mut answer.top);
         times.head = begun.elapsed();
         answer.times = times;
         Ok(())
     }
 
     /// The `count` most probable classes; of equal ones the earlier class first.
-    fn rank(&self, count: usize, top: &mut heapless::Vec<Scored, MAX_TOP>) {
-        let kind = self.head.params().kind;
-        let has_text = self.has_text && kind != HeadKind::CacheOnly;
-        let has_cache = self.has_cache && kind != HeadKind::ZeroShot;
+    fn rank(
+        &self,
+        asset: &Asset<'_>,
+        head: &Head<'_>,
+        count: usize,
+        top: &mut heapless::Vec<Scored, MAX_TOP>,
+    ) {
+        let kind = head.params().kind;
+        let has_text = asset.text.is_some() && kind != HeadKind::CacheOnly;
+        let has_cache = asset.cache.is_some() && kind != HeadKind::ZeroShot;
         top.clear();
         for (class, &score) in self.probabilities.iter().enumerate() {
             let at = top.iter().take_while(|other| other.score >= score).count();
-            if at >= count || !self.head.is_candidate(class) {
+            if at >= count || !head.is_candidate(class) {
                 continue;
             }
             top.truncate(count - 1);

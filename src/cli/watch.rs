@@ -10,13 +10,16 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result};
 use clap::{Args, ValueEnum};
 
-use super::answer::{About, AboutFrame, Writer};
 use super::shared::{Format, Shared};
-use super::{Outcome, complain, note};
-use crate::decide::{Rules, Stabilizer};
-use crate::frame::{self, Frame, Source, SourceOptions, source};
-use crate::pipeline::{Answer, Classifier, MAX_TOP, PipelineError};
-use crate::watch::{Account, Captured, End, Policy, Stopper, Watch as Loop, WatchError};
+use super::{Outcome, answer, complain, note};
+use crate::decide::Rules;
+use crate::frame::{self, Source, SourceOptions, source};
+use crate::lines::Lines;
+use crate::pipeline::{Classifier, MAX_TOP, PipelineError};
+use crate::watch::{
+    Account, Captured, Desk, End, Engine, Event, Health, Options, Policy, Relay, RelayError, Shot,
+    Stopper,
+};
 
 /// Frames a second of the demo and of other pictures: slow enough for the stable label to follow.
 const PICTURES_RATE: f64 = 2.0;
@@ -108,26 +111,6 @@ impl From<InputFormat> for frame::Format {
     }
 }
 
-/// A frame's buffer, with what is known of it besides its picture.
-#[derive(Default)]
-struct Shot {
-    frame: Frame,
-    source: Arc<str>,
-    decode: Duration,
-}
-
-/// An answer's buffer on its way to the output.
-#[derive(Default)]
-struct Event {
-    number: u64,
-    since_start: Duration,
-    unix_ms: u64,
-    source: Arc<str>,
-    decode: Duration,
-    answer: Answer,
-    stable: Option<usize>,
-}
-
 impl Watch {
     pub(super) fn run(self, shared: &Shared) -> Result<Outcome> {
         anyhow::ensure!(
@@ -137,8 +120,8 @@ impl Watch {
             self.enter
         );
         let file = shared.asset_file()?;
-        let asset = shared.asset(&file)?;
-        let mut classifier = Classifier::new(&file, &asset, shared.kernels()?, shared.threads())
+        shared.asset(&file)?;
+        let classifier = Classifier::new(&file, shared.kernels()?, shared.threads())
             .with_context(|| file.name().to_owned())?;
         let options = SourceOptions {
             format: self.input_format.map(Into::into),
@@ -146,37 +129,30 @@ impl Watch {
             looped: self.looped,
         };
         let source = frame::open(&self.input, options)?;
-        let writer = Writer::new(&asset).with_context(|| file.name().to_owned())?;
-        let report = reporter(writer, shared.format_or(Format::Json));
 
         let policy = if self.every_frame { Policy::EveryFrame } else { Policy::NewestWins };
-        let watch = Loop::<Shot, Event>::new(policy);
-        stop_on_signals(watch.stopper())?;
-        let rules = Rules {
-            memory: Duration::from_secs_f64(self.smoothing),
-            enter: self.enter,
-            leave: self.leave,
+        let relay = Relay::<Shot, Event>::new(policy);
+        stop_on_signals(relay.stopper())?;
+        let options = Options {
+            rules: Rules {
+                memory: Duration::from_secs_f64(self.smoothing),
+                enter: self.enter,
+                leave: self.leave,
+            },
+            top: self.top_k.into(),
         };
-        let mut smoothed = vec![0.0; classifier.head().classes()];
-        let mut stabilizer = Stabilizer::new(rules, &mut smoothed);
-        let top = usize::from(self.top_k);
-        let answer = |captured: &Captured<Shot>, event: &mut Event| -> Result<(), PipelineError> {
-            let shot = &captured.frame;
-            classifier.answer(&shot.frame, top, &mut event.answer)?;
-            let probabilities = classifier.probabilities();
-            let stable =
-                stabilizer.push(captured.since_start, probabilities, &event.answer.decision);
-            event.stable = stable.class;
-            event.number = captured.number;
-            event.since_start = captured.since_start;
-            event.unix_ms = captured.unix_ms;
-            event.source.clone_from(&shot.source);
-            event.decode = shot.decode;
-            Ok(())
+        let health = Arc::new(Health::default());
+        let desk = Desk::new(relay.waker());
+        let mut engine = Engine::new(classifier, options, desk, Vec::new(), Arc::clone(&health))?;
+        let capture = capture(source, self.pace(), Arc::clone(&health));
+        let unreadable = move |error: &frame::FrameError| {
+            health.input_failed(&error.to_string());
+            complain(&anyhow::anyhow!("{error}"));
         };
-        let capture = capture(source, self.pace());
-        let unreadable = |error: &frame::FrameError| complain(&anyhow::anyhow!("{error}"));
-        let account = watch.run(capture, unreadable, answer, report).map_err(explain)?;
+        let answer =
+            |captured: Option<&Captured<Shot>>, event: &mut Event| engine.answer(captured, event);
+        let report = reporter(shared.format_or(Format::Json));
+        let account = relay.run(capture, unreadable, answer, report).map_err(explain)?;
         summary(&account);
         Ok(if account.unreadable == 0 { Outcome::Done } else { Outcome::Partly })
     }
@@ -199,6 +175,7 @@ impl Watch {
 fn capture(
     mut source: Box<dyn Source>,
     mut pace: Option<frame::Pace>,
+    health: Arc<Health>,
 ) -> impl FnMut(&mut Shot) -> Result<bool, frame::FrameError> {
     let start = Instant::now();
     move |shot| {
@@ -209,31 +186,25 @@ fn capture(
         let Some(stamp) = source.next(&mut shot.frame)? else { return Ok(false) };
         shot.decode = begun.elapsed();
         shot.source = stamp.source;
+        health.frame_came();
         Ok(true)
     }
 }
 
-/// Writes a line for each event.
-fn reporter(
-    mut writer: Writer,
-    format: Format,
-) -> impl FnMut(&Event, u64) -> io::Result<()> + Send + 'static {
+/// Writes a line for each view of a frame.
+fn reporter(format: Format) -> impl FnMut(&Event, u64) -> io::Result<()> + Send + 'static {
+    let mut lines = Lines::new();
     move |event: &Event, dropped: u64| {
-        let about = About { source: &event.source, decode: event.decode };
-        let frame = AboutFrame {
-            number: event.number,
-            since_start: event.since_start,
-            unix_ms: event.unix_ms,
-            stable: event.stable,
-            dropped,
-        };
-        match format {
-            Format::Json => {
-                let line = writer.frame_json(&about, &frame, &event.answer);
-                super::print(line.map_err(io::Error::other)?)
+        for view in &event.views {
+            match format {
+                Format::Json => {
+                    let line = lines.frame(event, view, dropped).map_err(io::Error::other)?;
+                    super::print(line)?;
+                }
+                Format::Table => super::print(&answer::frame(event, view, dropped))?,
             }
-            Format::Table => super::print(&writer.frame_table(&about, &frame, &event.answer)),
         }
+        Ok(())
     }
 }
 
@@ -263,10 +234,10 @@ fn stop_on_signals(_: Stopper<Shot>) -> Result<()> {
     Ok(())
 }
 
-fn explain(error: WatchError<frame::FrameError, PipelineError>) -> anyhow::Error {
+fn explain(error: RelayError<frame::FrameError, PipelineError>) -> anyhow::Error {
     match error {
         // these name the input and the remedy themselves
-        WatchError::Input(error) => error.into(),
+        RelayError::Input(error) => error.into(),
         error => error.into(),
     }
 }

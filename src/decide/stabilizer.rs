@@ -1,3 +1,4 @@
+use core::borrow::BorrowMut;
 use core::time::Duration;
 
 use super::Decision;
@@ -23,18 +24,18 @@ impl Default for Rules {
 
 /// Smooths probabilities over time and keeps a label until it is clearly gone. Reads no clock: the
 /// same pictures with the same times give the same labels.
-pub struct Stabilizer<'s> {
+pub struct Stabilizer<S> {
     rules: Rules,
-    smoothed: &'s mut [f32],
+    smoothed: S,
     last: Option<Duration>,
     label: Option<usize>,
 }
 
-impl<'s> Stabilizer<'s> {
+impl<S: BorrowMut<[f32]>> Stabilizer<S> {
     /// A stabilizer that has seen nothing; `smoothed` has one value for each class and is overwritten.
     #[must_use]
-    pub fn new(rules: Rules, smoothed: &'s mut [f32]) -> Self {
-        smoothed.fill(0.0);
+    pub fn new(rules: Rules, mut smoothed: S) -> Self {
+        smoothed.borrow_mut().fill(0.0);
         Self { rules, smoothed, last: None, label: None }
     }
 
@@ -49,12 +50,14 @@ impl<'s> Stabilizer<'s> {
             Some(last) => self.weight(at.saturating_sub(last)),
         };
         self.last = Some(self.last.map_or(at, |last| last.max(at)));
-        for (smoothed, &p) in self.smoothed.iter_mut().zip(probabilities) {
+        let smoothed = self.smoothed.borrow_mut();
+        for (smoothed, &p) in smoothed.iter_mut().zip(probabilities) {
             let target = if decision.unknown { 0.0 } else { p };
             *smoothed = math::mul_add(weight, target - *smoothed, *smoothed);
         }
-        let score = |class: usize| self.smoothed.get(class).copied().unwrap_or(0.0);
-        let challenger = best(self.smoothed).filter(|&class| score(class) >= self.rules.enter);
+        let smoothed: &[f32] = smoothed;
+        let score = |class: usize| smoothed.get(class).copied().unwrap_or(0.0);
+        let challenger = best(smoothed).filter(|&class| score(class) >= self.rules.enter);
         let kept = self.label.filter(|&class| score(class) >= self.rules.leave);
         // A class that has entered displaces the label only when it is the more probable one, which
         // the best class is.
@@ -70,7 +73,7 @@ impl<'s> Stabilizer<'s> {
 }
 
 /// A stream's label.
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct Stable {
     /// The class; none while nothing is sure.
     pub class: Option<usize>,
@@ -97,7 +100,7 @@ mod tests {
     /// Labels of a sequence of frames 100 ms apart.
     fn replay(rules: Rules, frames: &[[f32; 3]]) -> Vec<Option<usize>> {
         let mut smoothed = [0.0; 3];
-        let mut stabilizer = Stabilizer::new(rules, &mut smoothed);
+        let mut stabilizer = Stabilizer::new(rules, &mut smoothed[..]);
         let times = (0u32..).map(|i| FRAME * i);
         let labels = frames.iter().zip(times);
         labels.map(|(p, at)| stabilizer.push(at, p, &known(p)).class).collect()
@@ -143,7 +146,7 @@ mod tests {
     #[test]
     fn unknown_pictures_end_a_label() {
         let mut smoothed = [0.0; 3];
-        let mut stabilizer = Stabilizer::new(RULES, &mut smoothed);
+        let mut stabilizer = Stabilizer::new(RULES, &mut smoothed[..]);
         assert_eq!(stabilizer.push(FRAME, &A, &known(&A)).class, Some(0));
         let unknown = Decision { unknown: true, ..known(&A) };
         let labels = (2..12).map(|i| stabilizer.push(FRAME * i, &A, &unknown).class);
@@ -156,7 +159,7 @@ mod tests {
     fn the_weight_follows_the_time_that_passed_not_the_number_of_pictures() {
         let score = |pieces: u32| {
             let mut smoothed = [0.0; 3];
-            let mut stabilizer = Stabilizer::new(RULES, &mut smoothed);
+            let mut stabilizer = Stabilizer::new(RULES, &mut smoothed[..]);
             stabilizer.push(Duration::ZERO, &A, &known(&A));
             let step = Duration::from_millis(240) / pieces;
             (1..=pieces).map(|i| stabilizer.push(step * i, &B, &known(&B)).score).last().unwrap()
@@ -167,7 +170,7 @@ mod tests {
     #[test]
     fn time_that_runs_backwards_changes_nothing() {
         let mut smoothed = [0.0; 3];
-        let mut stabilizer = Stabilizer::new(RULES, &mut smoothed);
+        let mut stabilizer = Stabilizer::new(RULES, &mut smoothed[..]);
         let before = stabilizer.push(FRAME * 5, &A, &known(&A));
         assert_eq!(stabilizer.push(FRAME, &B, &known(&B)), before);
         assert_eq!(stabilizer.push(FRAME * 5, &B, &known(&B)), before);
