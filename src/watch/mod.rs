@@ -5,6 +5,7 @@
 //! through a [`Desk`] while it runs: they show it pictures, take the next frame as a shot, and hand it
 //! another head. Time is taken here; what is called from here is told.
 
+mod cooling;
 mod desk;
 mod engine;
 mod event;
@@ -12,6 +13,7 @@ mod health;
 mod relay;
 mod slot;
 
+pub use cooling::Cooling;
 pub use desk::{Desk, DeskError, Seen};
 pub use engine::{Engine, Options, Shot};
 pub use event::{Event, Labels, Sink, View};
