@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use crate::asset::encoder::Projection;
 use crate::asset::{Asset, AssetError, AssetFile, Calibration, FileError, HeadKind, Tag};
-use crate::decide::Decision;
+use crate::decide::{Decision, Thresholds};
 use crate::encoder::{Embedding, Encoder, EncoderError, project};
 use crate::frame::{Frame, Preprocessor};
 use crate::head::{Buffers, Head, HeadError, Nearests, probabilities};
@@ -130,9 +130,8 @@ pub struct Answer {
 
 impl Default for Answer {
     fn default() -> Self {
-        let decision = Decision { class: None, score: 0.0, unknown: true };
         let (top, nearest) = (heapless::Vec::new(), Nearests::new());
-        Self { decision, top, nearest, times: Times::default() }
+        Self { decision: Decision::default(), top, nearest, times: Times::default() }
     }
 }
 
@@ -209,7 +208,8 @@ impl<'a> Classifier<'a> {
         let logits = &*workspace.logits;
         probabilities(logits, self.thresholds.temperature, &mut self.probabilities);
         let cosine = answer.nearest.first().map(|nearest| nearest.cosine);
-        answer.decision = Decision::new(&self.probabilities, cosine, &self.thresholds);
+        let thresholds = Thresholds::from(&self.thresholds);
+        answer.decision = Decision::new(&self.probabilities, cosine, &thresholds, &[]);
         self.rank(top.min(MAX_TOP), &mut answer.top);
         times.head = begun.elapsed();
         answer.times = times;

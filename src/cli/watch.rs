@@ -13,7 +13,7 @@ use clap::{Args, ValueEnum};
 use super::answer::{About, AboutFrame, Writer};
 use super::shared::{Format, Shared};
 use super::{Outcome, complain, note};
-use crate::decide::{Rules, Stabilizer};
+use crate::decide::{Rules, Stabilizer, Track};
 use crate::frame::{self, Frame, Source, SourceOptions, source};
 use crate::pipeline::{Answer, Classifier, MAX_TOP, PipelineError};
 use crate::watch::{Account, Captured, End, Policy, Stopper, Watch as Loop, WatchError};
@@ -156,9 +156,10 @@ impl Watch {
             memory: Duration::from_secs_f64(self.smoothing),
             enter: self.enter,
             leave: self.leave,
+            ..Rules::default()
         };
-        let mut smoothed = vec![0.0; classifier.head().classes()];
-        let mut stabilizer = Stabilizer::new(rules, &mut smoothed);
+        let tracks = vec![Track::default(); classifier.head().classes()];
+        let mut stabilizer = Stabilizer::new(rules, tracks);
         let top = usize::from(self.top_k);
         let answer = |captured: &Captured<Shot>, event: &mut Event| -> Result<(), PipelineError> {
             let shot = &captured.frame;
