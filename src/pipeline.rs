@@ -5,9 +5,9 @@ use std::time::{Duration, Instant};
 
 use crate::asset::encoder::Projection;
 use crate::asset::{
-    Asset, AssetError, AssetFile, Calibration, FileError, HeadKind, HeadParams, Tag,
+    Asset, AssetError, AssetFile, FileError, HeadKind, HeadParams, Tag,
 };
-use crate::decide::Decision;
+use crate::decide::{ClassRule, Decision, Thresholds};
 use crate::encoder::{Embedding, Encoder, EncoderError, project};
 use crate::frame::{Frame, Preprocessor};
 use crate::head::{Buffers, Head, HeadError, Nearests, probabilities};
@@ -132,9 +132,8 @@ pub struct Answer {
 
 impl Default for Answer {
     fn default() -> Self {
-        let decision = Decision { class: None, score: 0.0, unknown: true };
         let (top, nearest) = (heapless::Vec::new(), Nearests::new());
-        Self { decision, top, nearest, times: Times::default() }
+        Self { decision: Decision::default(), top, nearest, times: Times::default() }
     }
 }
 
@@ -147,7 +146,9 @@ pub struct Classifier {
     kernels: &'static Kernels,
     kind: Option<HeadKind>,
     params: HeadParams,
-    thresholds: Calibration,
+    temperature: f32,
+    thresholds: Thresholds,
+    class_rules: Vec<ClassRule>,
     buffers: Buffers,
     probabilities: Vec<f32>,
 }
@@ -166,7 +167,9 @@ impl Classifier {
         let head = Head::new(&asset, kernels)?;
         Ok(Self {
             embedder: Embedder::new(file, kernels, threads)?,
-            thresholds: asset.calibration.unwrap_or(UNCALIBRATED),
+            temperature: temperature(&asset),
+            thresholds: thresholds(&asset),
+            class_rules: Vec::new(),
             params: *head.params(),
             buffers: Buffers::new(&head),
             probabilities: vec![0.0; head.classes()],
@@ -186,8 +189,8 @@ impl Classifier {
         Ok(self)
     }
 
-    /// Answers by the head in `file` from now on, which was made with the same encoder. After an
-    /// error everything is as it was.
+    /// Answers by the head in `file` from now on, which was made with the same encoder, and by its
+    /// thresholds. After an error everything is as it was.
     ///
     /// # Errors
     /// The file has no head, a damaged one, or one for another encoder.
@@ -201,7 +204,9 @@ impl Classifier {
         }
         let head = self.head_of(&asset)?;
         self.params = *head.params();
-        self.thresholds = asset.calibration.unwrap_or(UNCALIBRATED);
+        self.temperature = temperature(&asset);
+        self.thresholds = thresholds(&asset);
+        self.class_rules.clear();
         self.buffers = Buffers::new(&head);
         self.probabilities = vec![0.0; head.classes()];
         self.head = file;
@@ -225,10 +230,16 @@ impl Classifier {
         &self.params
     }
 
-    /// The thresholds of the asset.
+    /// What makes an answer "unknown": the asset's thresholds, if [`Self::set_rules`] gave no others.
     #[must_use]
-    pub fn thresholds(&self) -> &Calibration {
+    pub fn thresholds(&self) -> &Thresholds {
         &self.thresholds
+    }
+
+    /// Other thresholds, and rules of single classes in the order of the classes.
+    pub fn set_rules(&mut self, thresholds: Thresholds, class_rules: Vec<ClassRule>) {
+        self.thresholds = thresholds;
+        self.class_rules = class_rules;
     }
 
     /// The features of the last picture.
@@ -262,9 +273,10 @@ impl Classifier {
         let embedding = &self.embedder.embedding;
         let mut workspace = self.buffers.workspace();
         answer.nearest = head.logits(&embedding.trunk, &embedding.projected, &mut workspace)?;
-        probabilities(workspace.logits, self.thresholds.temperature, &mut self.probabilities);
+        probabilities(workspace.logits, self.temperature, &mut self.probabilities);
         let cosine = answer.nearest.first().map(|nearest| nearest.cosine);
-        answer.decision = Decision::new(&self.probabilities, cosine, &self.thresholds);
+        answer.decision = 
+            Decision::new(&self.probabilities, cosine, &self.thresholds, &self.class_rules);
         self.rank(&asset, &head, top.min(MAX_TOP), &mut answer.top);
         times.head = begun.elapsed();
         answer.times = times;
@@ -301,11 +313,11 @@ impl Classifier {
     }
 }
 
-/// For an asset without calibration: probabilities as they come, nothing is "unknown".
-const UNCALIBRATED: Calibration = Calibration {
-    temperature: 1.0,
-    unknown_score: 0.0,
-    unknown_cosine: -1.0,
-    ece: 0.0,
-    samples: 0,
-};
+/// An asset without calibration gives probabilities as they come, and nothing is "unknown".
+fn temperature(asset: &Asset<'_>) -> f32 {
+    asset.calibration.map_or(1.0, |calibration| calibration.temperature)
+}
+
+fn thresholds(asset: &Asset<'_>) -> Thresholds {
+    asset.calibration.as_ref().map_or(Thresholds::default(), Thresholds::from)
+}

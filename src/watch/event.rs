@@ -2,7 +2,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::asset::{Asset, AssetError, Tag};
-use crate::decide::Stable;
+use crate::decide::Settled;
 use crate::frame::Frame;
 use crate::pipeline::Answer;
 
@@ -61,7 +61,7 @@ pub struct View {
     /// The answer for this frame alone.
     pub answer: Answer,
     /// The answer that is stable over time.
-    pub stable: Stable,
+    pub stable: Settled,
     /// The stable class before, where this frame changed it (none in it: nothing was settled).
     pub changed_from: Option<Option<Arc<str>>>,
     /// Nothing moved since the frame that `answer` is from: it was not encoded again.
