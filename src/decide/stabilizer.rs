@@ -176,7 +176,7 @@ fn clear(tracks: &mut [Track]) {
 }
 
 /// A stream's state.
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct Settled {
     /// The class; none while nothing is settled.
     pub class: Option<usize>,

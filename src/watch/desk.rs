@@ -3,13 +3,10 @@ use std::sync::mpsc::{self, Receiver, SyncSender};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use super::{Labels, Waker};
+use super::{Labels, Options, Waker};
 use crate::asset::AssetFile;
 use crate::frame::Frame;
 use crate::pipeline::Answer;
-
-/// Requests that may wait at the same time.
-const MAX_WAITING: usize = 16;
 
 /// Why the loop did not do what it was asked.
 #[derive(Debug, thiserror::Error)]
@@ -21,6 +18,9 @@ pub enum DeskError {
     /// No answer in time: no frame came.
     #[error("no frame came within {} s: look whether the camera is connected", .0.as_secs_f32())]
     NoFrame(Duration),
+    /// There is no region of that number.
+    #[error("there is no such region: look at the names given with --crop")]
+    NoRegion,
     /// The loop has ended.
     #[error("tipcam is stopping")]
     Stopped,
@@ -56,6 +56,7 @@ pub(super) enum Job {
 struct Inbox {
     jobs: VecDeque<Job>,
     head: Option<AssetFile>,
+    options: Option<Options>,
     stopped: bool,
 }
 
@@ -67,6 +68,9 @@ pub struct Desk {
 }
 
 impl Desk {
+    /// Requests that may wait at the same time.
+    pub const MAX_WAITING: usize = 16;
+
     /// The desk of an engine that `waker` wakes.
     pub fn new(waker: Waker) -> Self {
         Self { inbox: Arc::default(), waker }
@@ -95,6 +99,12 @@ impl Desk {
         self.waker.wake();
     }
 
+    /// Has the loop answer by other rules from the next frame on.
+    pub fn set_options(&self, options: Options) {
+        self.inbox().options = Some(options);
+        self.waker.wake();
+    }
+
     fn ask(&self, job: impl FnOnce(Reply) -> Job, patience: Duration) -> Result<Seen, DeskError> {
         // room for the reply: the engine never waits for whoever asked
         let (reply, answer): (_, Receiver<_>) = mpsc::sync_channel(1);
@@ -103,7 +113,7 @@ impl Desk {
             if inbox.stopped {
                 return Err(DeskError::Stopped);
             }
-            if inbox.jobs.len() >= MAX_WAITING {
+            if inbox.jobs.len() >= Self::MAX_WAITING {
                 return Err(DeskError::Busy);
             }
             inbox.jobs.push_back(job(reply));
@@ -119,6 +129,10 @@ impl Desk {
 
     pub(super) fn take_head(&self) -> Option<AssetFile> {
         self.inbox().head.take()
+    }
+
+    pub(super) fn take_options(&self) -> Option<Options> {
+        self.inbox().options.take()
     }
 
     pub(super) fn take_job(&self) -> Option<Job> {

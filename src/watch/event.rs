@@ -27,6 +27,12 @@ impl Labels {
         self.0.get(class?)
     }
 
+    /// The class of a name.
+    #[must_use]
+    pub fn find(&self, label: &str) -> Option<usize> {
+        self.0.iter().position(|other| **other == *label)
+    }
+
     /// All names, in the order of the classes.
     pub fn iter(&self) -> impl ExactSizeIterator<Item = &Arc<str>> {
         self.0.iter()
@@ -73,4 +79,7 @@ pub trait Sink: Send {
     /// Takes note of a frame and its answer. It is called on the thread that answers: it must not
     /// wait for anything, and not allocate for a frame that changes nothing.
     fn frame(&mut self, frame: &Frame, event: &Event);
+
+    /// The loop was woken although no frame came.
+    fn idle(&mut self) {}
 }

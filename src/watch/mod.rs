@@ -12,6 +12,7 @@ mod event;
 mod health;
 mod relay;
 mod slot;
+mod watched;
 
 pub use cooling::Cooling;
 pub use desk::{Desk, DeskError, Seen};

@@ -1,237 +1,188 @@
 //! `tipcam watch`: what is in front of the camera?
 
-use std::fmt;
-use std::io;
-use std::path::Path;
+mod decision;
+mod input;
+mod output;
+mod service;
+mod values;
+
+use std::ffi::OsString;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::thread;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use anyhow::{Context, Result};
-use clap::{Args, ValueEnum};
+use clap::{Args, FromArgMatches};
 
+use self::service::{State, Watchdog};
 use super::shared::{Format, Shared};
-use super::{Outcome, answer, complain, note};
-use crate::decide::Rules;
-use crate::frame::{self, Source, SourceOptions, source};
-use crate::lines::Lines;
-use crate::pipeline::{Classifier, MAX_TOP, PipelineError};
+use super::{Cli, Command, Outcome, command, complain, config, note};
+use crate::frame::{self, DEMO_PHOTOGRAPH, Decoder, Frame, Source};
+use crate::pipeline::{Answer, Classifier, PipelineError};
 use crate::watch::{
-    Account, Captured, Desk, End, Engine, Event, Health, Options, Policy, Relay, RelayError, Shot,
-    Stopper,
+    Account, Captured, Cooling, Desk, End, Engine, Event, Health, Labels, Options, Policy, Relay,
+    RelayError, Shot, Sink,
 };
-
-/// Frames a second of the demo and of other pictures: slow enough for the stable label to follow.
-const PICTURES_RATE: f64 = 2.0;
-
-/// Frames a second of a recording.
-const RECORDING_RATE: f64 = 25.0;
 
 /// Say what is in front of the camera, frame after frame
 #[derive(Args)]
 #[command(after_help = "\
 Examples:
   tipcam watch demo                                 a few photographs instead of a camera
+  tipcam watch /dev/video0 --on-change              a USB camera; a line when something changes
+  tipcam watch rpicam://0                           the camera on a Raspberry Pi's ribbon cable
+  tipcam watch rtsp://camera.local/stream --crop door=0.5,0,0.5,1
   ffmpeg -f v4l2 -i /dev/video0 -f yuv4mpegpipe -pix_fmt yuv420p - | tipcam watch -
-  rpicam-vid -t 0 --codec mjpeg -o - | tipcam watch -
-  v4l2-ctl --stream-mmap --stream-to=- | tipcam watch - --input-format yuyv --size 640x480
   tipcam watch frames/ --rate 2 --loop --format table
 
 Reading never waits for the encoder: the newest frame is answered, the frames before it are dropped
-and counted. --every-frame makes a recording wait instead.
+and counted. --every-frame makes a recording wait instead. A camera that is unplugged comes back by
+itself.
 Each line says: the frame's number and times, `raw` (this frame's label), `stable` (the label after
 smoothing: it changes only when another class stays in view), and how many frames were dropped so
-far. Ctrl-C ends the watch.")]
+far. Ctrl-C ends the watch.
+
+Every parameter above can stand in a file given with --config, under the section of its heading
+([input] rate = 5), and has a variable, TIPCAM_RATE. --print-config writes such a file. SIGHUP reads it
+again: rules of decision change at once, everything else needs a restart.")]
 pub(super) struct Watch {
-    /// demo, a folder or pattern of pictures, a video file or pipe, or - for standard input
-    input: String,
+    #[command(flatten)]
+    input: input::Input,
+    #[command(flatten)]
+    decision: decision::Decision,
+    #[command(flatten)]
+    output: output::Output,
 
-    /// What the input's bytes are [default: told from the name or the first bytes]
-    #[arg(long, value_enum, value_name = "FORMAT")]
-    input_format: Option<InputFormat>,
+    /// Read parameters from a TOML file
+    #[arg(long, value_name = "FILE", env = "TIPCAM_CONFIG", hide_env = true)]
+    config: Option<PathBuf>,
 
-    /// Width and height of raw frames
-    #[arg(long, value_name = "WxH", value_parser = parse_size)]
-    size: Option<(u32, u32)>,
-
-    /// Frames a second to replay a file with [default: 2 for pictures, 25 for recordings; pipes come
-    /// as they come]
-    #[arg(long, value_name = "FPS", value_parser = parse_rate)]
-    rate: Option<f64>,
-
-    /// Begin again at the end
-    #[arg(long = "loop")]
-    looped: bool,
-
-    /// Answer every frame: the input waits instead of losing frames
+    /// Print the configuration in force as a TOML file, and end
     #[arg(long)]
-    every_frame: bool,
-
-    /// Seconds over which the stable label is smoothed; 0 takes each frame alone
-    #[arg(long, value_name = "SECONDS", default_value_t = 0.5, value_parser = parse_seconds)]
-    smoothing: f64,
-
-    /// Smoothed probability at which a class becomes the stable label
-    #[arg(long, value_name = "P", default_value_t = 0.6, value_parser = parse_share)]
-    enter: f32,
-
-    /// Smoothed probability below which the stable label goes
-    #[arg(long, value_name = "P", default_value_t = 0.4, value_parser = parse_share)]
-    leave: f32,
-
-    /// How many classes to list
-    #[arg(long, short = 'k', value_name = "N", default_value_t = 5,
-          value_parser = clap::value_parser!(u16).range(1..=MAX_TOP as i64))]
-    top_k: u16,
-}
-
-#[derive(Clone, Copy, ValueEnum)]
-enum InputFormat {
-    /// YUV4MPEG2, as ffmpeg's yuv4mpegpipe
-    Y4m,
-    /// JPEG pictures one after another
-    Mjpeg,
-    /// Red, green, blue bytes
-    Rgb24,
-    /// A plane of Y, then U and V of half the size (I420)
-    Yuv420p,
-    /// Y U Y V bytes, what most USB cameras give (YUY2)
-    Yuyv,
-}
-
-impl From<InputFormat> for frame::Format {
-    fn from(format: InputFormat) -> Self {
-        match format {
-            InputFormat::Y4m => Self::Y4m,
-            InputFormat::Mjpeg => Self::Mjpeg,
-            InputFormat::Rgb24 => Self::Rgb24,
-            InputFormat::Yuv420p => Self::Yuv420p,
-            InputFormat::Yuyv => Self::Yuyv,
-        }
-    }
+    pub(super) print_config: bool,
 }
 
 impl Watch {
-    pub(super) fn run(self, shared: &Shared) -> Result<Outcome> {
-        anyhow::ensure!(
-            self.leave <= self.enter,
-            "--leave {} is above --enter {}: a label would go as soon as it came",
-            self.leave,
-            self.enter
-        );
+    /// Runs the watch; `line` is the command line it came from.
+    pub(super) fn run(self, shared: &Shared, line: &[OsString]) -> Result<Outcome> {
+        let options = self.options()?;
         let file = shared.asset_file()?;
-        shared.asset(&file)?;
-        let classifier = Classifier::new(&file, shared.kernels()?, shared.threads())
+        let asset = shared.asset(&file)?;
+        let labels = Labels::new(&asset).map_err(|error| file.error(error))?;
+        for label in self.decision.missing(&labels) {
+            note(&format!("{label:?} is no class yet: its rules hold once it was taught"));
+        }
+        let mut classifier = Classifier::new(&file, shared.kernels()?, shared.threads())
             .with_context(|| file.name().to_owned())?;
-        let options = SourceOptions {
-            format: self.input_format.map(Into::into),
-            size: self.size,
-            looped: self.looped,
-        };
-        let source = frame::open(&self.input, options)?;
+        warm_up(&mut classifier)?;
+        let source = self.input.open()?;
+        let (live, pace) = (source.is_live(), self.input.pace(&*source));
 
-        let policy = if self.every_frame { Policy::EveryFrame } else { Policy::NewestWins };
-        let relay = Relay::<Shot, Event>::new(policy);
-        stop_on_signals(relay.stopper())?;
-        let options = Options {
-            rules: Rules {
-                memory: Duration::from_secs_f64(self.smoothing),
-                enter: self.enter,
-                leave: self.leave,
-            },
-            top: self.top_k.into(),
-        };
+        let policy =
+            if self.input.every_frame { Policy::EveryFrame } else { Policy::NewestWins };
+        let relay = Relay::<Shot, Event>::new(policy).live(live);
         let health = Arc::new(Health::default());
         let desk = Desk::new(relay.waker());
-        let mut engine = Engine::new(classifier, options, desk, Vec::new(), Arc::clone(&health))?;
-        let capture = capture(source, self.pace(), Arc::clone(&health));
+        service::on_signals(relay.stopper(), reload(line.to_vec(), desk.clone()))?;
+        let mut sinks: Vec<Box<dyn Sink>> = Vec::new();
+        if let Some(watchdog) = Watchdog::new(Arc::clone(&health), relay.waker())? {
+            sinks.push(Box::new(watchdog));
+        }
+        let mut engine = Engine::new(classifier, options, desk, sinks, Arc::clone(&health))?;
+        let cooling = Cooling::new(self.input.max_temperature);
+        let capture = capture(source, pace, cooling, Arc::clone(&health));
         let unreadable = move |error: &frame::FrameError| {
             health.input_failed(&error.to_string());
             complain(&anyhow::anyhow!("{error}"));
         };
         let answer =
             |captured: Option<&Captured<Shot>>, event: &mut Event| engine.answer(captured, event);
-        let report = reporter(shared.format_or(Format::Json));
+        let report = self.output.reporter(shared.format_or(Format::Json));
+        service::tell(&[State::Ready]);
         let account = relay.run(capture, unreadable, answer, report).map_err(explain)?;
         summary(&account);
-        Ok(if account.unreadable == 0 { Outcome::Done } else { Outcome::Partly })
+        Ok(if account.unreadable == 0 || live { Outcome::Done } else { Outcome::Partly })
     }
 
-    /// The pace of something that has no clock of its own; none for a pipe or a camera.
-    fn pace(&self) -> Option<frame::Pace> {
-        let path = Path::new(&self.input);
-        let default = match path.metadata() {
-            _ if self.every_frame || self.input == "-" => None,
-            Ok(file) if file.is_file() && !source::is_picture(path) => Some(RECORDING_RATE),
-            Ok(pipe) if !pipe.is_file() && !pipe.is_dir() => None,
-            // a folder, a picture, a pattern or the demo
-            _ => Some(PICTURES_RATE),
-        };
-        frame::Pace::new(self.rate.or(default)?)
+    /// What can be changed while it runs.
+    fn options(&self) -> Result<Options> {
+        let rules = self.decision.rules()?;
+        Ok(Options {
+            top: self.output.top_k.into(),
+            regions: self.input.regions()?,
+            motion: self.decision.motion()?,
+            unknown_score: self.decision.unknown_score,
+            unknown_cosine: self.decision.unknown_cosine,
+            margin: self.decision.margin,
+            classes: self.decision.classes(&rules)?,
+            rules,
+        })
     }
 }
 
-/// Takes frames from `source`, not faster than `pace`.
+/// Reads the configuration again and hands it to the loop; what is wrong with it is told, and the loop
+/// goes on as before.
+fn reload(line: Vec<OsString>, desk: Desk) -> impl FnMut() + Send + 'static {
+    let read = move || -> Result<Options> {
+        let line = config::expand(&command(), line.clone())?;
+        let matches = command().try_get_matches_from(line)?;
+        match Cli::from_arg_matches(&matches)?.command {
+            Command::Watch(watch) => watch.options(),
+            _ => anyhow::bail!("the command line is not a watch"),
+        }
+    };
+    move || match read() {
+        Ok(options) => {
+            desk.set_options(options);
+            note("the configuration was read again: rules of decision hold from now on");
+        }
+        Err(error) => complain(&error.context("the configuration was not read again")),
+    }
+}
+
+/// Answers a photograph: whoever waits for the first frame's answer shall not wait for memory.
+fn warm_up(classifier: &mut Classifier) -> Result<()> {
+    let (mut frame, mut answer) = (Frame::new(), Answer::default());
+    Decoder::default().decode("demo", DEMO_PHOTOGRAPH, &mut frame)?;
+    Ok(classifier.answer(&frame, 1, &mut answer)?)
+}
+
+/// Takes frames from `source`, not faster than `pace` and not more than a hot processor can bear.
 fn capture(
     mut source: Box<dyn Source>,
     mut pace: Option<frame::Pace>,
+    mut cooling: Cooling,
     health: Arc<Health>,
 ) -> impl FnMut(&mut Shot) -> Result<bool, frame::FrameError> {
     let start = Instant::now();
+    let mut pause = cooling.pause();
     move |shot| {
-        if let Some(pace) = &mut pace {
-            thread::sleep(pace.wait(start.elapsed()));
-        }
-        let begun = Instant::now();
-        let Some(stamp) = source.next(&mut shot.frame)? else { return Ok(false) };
-        shot.decode = begun.elapsed();
-        shot.source = stamp.source;
-        health.frame_came();
-        Ok(true)
-    }
-}
-
-/// Writes a line for each view of a frame.
-fn reporter(format: Format) -> impl FnMut(&Event, u64) -> io::Result<()> + Send + 'static {
-    let mut lines = Lines::new();
-    move |event: &Event, dropped: u64| {
-        for view in &event.views {
-            match format {
-                Format::Json => {
-                    let line = lines.frame(event, view, dropped).map_err(io::Error::other)?;
-                    super::print(line)?;
-                }
-                Format::Table => super::print(&answer::frame(event, view, dropped))?,
+        loop {
+            if let Some(pace) = &mut pace {
+                thread::sleep(pace.wait(start.elapsed()));
+            }
+            let begun = Instant::now();
+            let Some(stamp) = source.next(&mut shot.frame)? else { return Ok(false) };
+            shot.decode = begun.elapsed();
+            shot.source = stamp.source;
+            health.frame_came();
+            let admitted = cooling.admits(start.elapsed());
+            if let (Some(celsius), true) = (cooling.celsius(), cooling.pause() != pause) {
+                pause = cooling.pause();
+                note(&format!(
+                    "processor at {celsius:.0} °C: {}",
+                    match pause.as_secs_f32() {
+                        0.0 => "every frame is answered again".to_owned(),
+                        pause => format!("at most {:.1} frames a second are answered", 1.0 / pause),
+                    }
+                ));
+            }
+            if admitted {
+                return Ok(true);
             }
         }
-        Ok(())
     }
-}
-
-/// The first SIGINT or SIGTERM ends the watch, the second one the program.
-#[cfg(unix)]
-fn stop_on_signals(stopper: Stopper<Shot>) -> Result<()> {
-    use signal_hook::consts::{SIGINT, SIGTERM};
-    let mut signals =
-        signal_hook::iterator::Signals::new([SIGINT, SIGTERM]).context("waiting for signals")?;
-    thread::Builder::new()
-        .name("signals".to_owned())
-        .spawn(move || {
-            let mut stopper = Some(stopper);
-            for signal in signals.forever() {
-                match stopper.take() {
-                    Some(stopper) => stopper.stop(),
-                    None => std::process::exit(128 + signal),
-                }
-            }
-        })
-        .context("starting a thread")?;
-    Ok(())
-}
-
-#[cfg(not(unix))]
-fn stop_on_signals(_: Stopper<Shot>) -> Result<()> {
-    Ok(())
 }
 
 fn explain(error: RelayError<frame::FrameError, PipelineError>) -> anyhow::Error {
@@ -252,59 +203,5 @@ fn summary(account: &Account) {
             "{} frames: {} answered, {} dropped{unreadable}",
             account.captured, account.reported, account.dropped
         ));
-    }
-}
-
-fn parse_size(text: &str) -> Result<(u32, u32), Invalid> {
-    let invalid = Invalid("write width and height as 640x480");
-    let (width, height) = text.split_once(['x', 'X']).ok_or(invalid)?;
-    match (width.parse(), height.parse()) {
-        (Ok(width @ 1..), Ok(height @ 1..)) => Ok((width, height)),
-        _ => Err(invalid),
-    }
-}
-
-fn parse_rate(text: &str) -> Result<f64, Invalid> {
-    let rate = text.parse().ok().filter(|&rate| frame::Pace::new(rate).is_some());
-    rate.ok_or(Invalid("write frames a second, above 0 and at most 1000"))
-}
-
-fn parse_seconds(text: &str) -> Result<f64, Invalid> {
-    let seconds = text.parse().ok().filter(|seconds| (0.0..=3600.0).contains(seconds));
-    seconds.ok_or(Invalid("write seconds from 0 to 3600"))
-}
-
-fn parse_share(text: &str) -> Result<f32, Invalid> {
-    let share = text.parse().ok().filter(|share| (0.0..=1.0).contains(share));
-    share.ok_or(Invalid("write a probability from 0 to 1"))
-}
-
-/// What to write instead of an option's value.
-#[derive(Clone, Copy, Debug)]
-struct Invalid(&'static str);
-
-impl fmt::Display for Invalid {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.0)
-    }
-}
-
-impl std::error::Error for Invalid {}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn option_values_are_checked() {
-        assert_eq!(parse_size("640x480").unwrap(), (640, 480));
-        for bad in ["640", "0x480", "640x", "x", "-1x5", "640x480x3"] {
-            assert!(parse_size(bad).is_err(), "{bad}");
-        }
-        assert!(
-            parse_rate("0").is_err() && parse_rate("nan").is_err() && parse_rate("2.5").is_ok()
-        );
-        assert!(parse_seconds("-1").is_err() && parse_seconds("inf").is_err());
-        assert!(parse_share("1.1").is_err() && parse_share("0.5").is_ok());
     }
 }
