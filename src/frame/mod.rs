@@ -9,12 +9,14 @@
 mod decode;
 mod error;
 mod jpeg;
+mod motion;
 mod preprocess;
 mod resample;
 pub mod source;
 
 pub use decode::{Decoder, decode, read};
 pub use error::FrameError;
+pub use motion::{Motion, MotionRules};
 pub use preprocess::Preprocessor;
 pub use source::{DEMO_PHOTOGRAPH, Format, Pace, Source, SourceOptions, Stamp, open};
 

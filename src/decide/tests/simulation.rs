@@ -27,10 +27,10 @@ impl Random {
     }
 
     fn rules(&mut self) -> Rules {
-        let enter = 0.3 + 0.6 * self.unit();
+        let enter = 0.3 + 0.5 * self.unit();
         let n = 1 + self.below(6) as u8;
         let rules = Rules {
-            memory: self.ms(600),
+            memory: self.ms(400),
             enter,
             leave: enter * self.unit(),
             agree: Agree { k: 1 + self.below(n.into()) as u8, n },
@@ -75,7 +75,7 @@ fn stream(random: &mut Random, pictures: usize) -> Vec<Picture> {
         let noise = random.unit();
         let mut probabilities = [0.0; CLASSES].map(|_: f32| 0.02 + noise * random.unit());
         if let Some(p) = probabilities.get_mut(scene) {
-            *p += 1.0;
+            *p += 3.0;
         }
         let sum: f32 = probabilities.iter().sum();
         let probabilities = probabilities.map(|p| p / sum);
@@ -288,5 +288,5 @@ fn rules_calm_a_jittery_stream() {
         ..Rules::default()
     };
     let counts = [none, Rules::default(), calm].map(changes);
-    assert_eq!(counts, [0, 0, 0]);
+    assert_eq!(counts, [317, 6, 2]);
 }
