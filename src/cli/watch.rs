@@ -144,6 +144,7 @@ impl Watch {
             format: self.input_format.map(Into::into),
             size: self.size,
             looped: self.looped,
+            ..SourceOptions::default()
         };
         let source = frame::open(&self.input, options)?;
         let writer = Writer::new(&asset).with_context(|| file.name().to_owned())?;
