@@ -48,7 +48,12 @@ fn main() {
     let path = folder.path().join("frames.yuyv");
     let frames: Vec<u8> = (0..SIZE.0 * SIZE.1 * 2).map(|i| (i * 7 % 200 + 20) as u8).collect();
     std::fs::write(&path, &frames).expect("room for the frames");
-    let options = SourceOptions { size: Some(SIZE), looped: true, format: Some(Format::Yuyv) };
+    let options = SourceOptions {
+        size: Some(SIZE),
+        looped: true,
+        format: Some(Format::Yuyv),
+        ..SourceOptions::default()
+    };
     let path = path.to_str().expect("a readable name");
     let mut source = open(path, options).expect("a source of frames");
     report(
