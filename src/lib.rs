@@ -26,5 +26,7 @@ pub mod fit;
 pub mod frame;
 #[cfg(all(feature = "encoder", feature = "frame"))]
 pub mod pipeline;
+#[cfg(feature = "state")]
+pub mod state;
 #[cfg(all(feature = "encoder", feature = "frame"))]
 pub mod watch;
