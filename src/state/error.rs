@@ -72,6 +72,27 @@ pub enum StateError {
         /// What is wrong.
         what: String,
     },
+    /// A public key cannot be used.
+    #[error(
+        "{given}: {problem}; give the file minisign.pub, or its last line, which begins with RW"
+    )]
+    Key {
+        /// What was given.
+        given: String,
+        /// What is wrong.
+        problem: String,
+    },
+    /// An asset is not signed, or not by the right key.
+    #[error("{0}")]
+    Signature(String),
+    /// An asset is whole but does not work here.
+    #[error("{path}: not installed, its test failed: {what}; nothing was changed")]
+    SelfTest {
+        /// The file.
+        path: String,
+        /// What failed.
+        what: String,
+    },
 }
 
 impl StateError {

@@ -42,8 +42,8 @@ impl Lock {
 
 /// Writes who this is into the lock file.
 fn introduce(file: &mut File) -> io::Result<()> {
-    let command: Vec<_> = std::env::args().take(2).collect();
-    let command: String = command.join(" ").chars().take(200).collect();
+    let words = std::env::args_os().take(2).map(|word| word.to_string_lossy().into_owned());
+    let command: String = words.collect::<Vec<_>>().join(" ").chars().take(200).collect();
     file.set_len(0)?;
     file.rewind()?;
     writeln!(file, "process {} ({command})", std::process::id())

@@ -14,6 +14,8 @@ mod rebase;
 mod record;
 mod replay;
 mod scan;
+mod signature;
+mod slots;
 mod store;
 mod thumbnails;
 
@@ -22,6 +24,8 @@ mod tests;
 
 pub use error::StateError;
 pub use lock::{FolderLock, Lock};
+pub use signature::PublicKey;
+pub use slots::{Begun, Slot, Slots};
 pub use store::{Forgotten, Learned, Moved, NewShot, Options, Store, Undone};
 
 /// Maps a unit-norm trunk feature into the space of the text; see [`Project`](crate::fit::Project).

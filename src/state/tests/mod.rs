@@ -4,6 +4,7 @@ mod cuts;
 mod faults;
 mod learning;
 mod refusals;
+mod switching;
 
 use super::store::Store;
 use super::{NewShot, Options, StateError};
