@@ -30,6 +30,8 @@ struct Survivors<'a> {
     heads: &'a [Vec<u8>],
     random: Random,
     cuts: usize,
+    /// Whether to look closer than at most cuts.
+    closely: bool,
 }
 
 impl Survivors<'_> {
@@ -49,7 +51,7 @@ impl Survivors<'_> {
         // Opening has mended something: the power goes again, at each of its steps.
         let steps = disk.inner().steps.clone();
         let mut again = platter.clone();
-        let sample = self.cuts.is_multiple_of(16);
+        let sample = self.closely || self.cuts.is_multiple_of(16);
         for step in steps.iter().filter(|_| sample) {
             for left in [again.killed(), again.cut_by_chance(&mut self.random)] {
                 self.cuts += 1;
@@ -59,7 +61,7 @@ impl Survivors<'_> {
             }
             again.step(step);
         }
-        if self.cuts.is_multiple_of(8) {
+        if self.closely || self.cuts.is_multiple_of(8) {
             store.learn("later", &shots(&mut self.random, 1)).unwrap();
             disk.inner().steps.iter().for_each(|step| platter.step(step));
             let after = open(self.base, &FakeDisk::with(platter.cut()));
@@ -74,12 +76,14 @@ fn a_power_cut_at_any_byte_leaves_the_state_before_or_after() {
     let (steps, heads) = recorded(&base);
     let shortened = |step: &&Step| matches!(step, Step::Rename(_, to) if to.starts_with("learned"));
     assert!(steps.iter().filter(shortened).count() > 1);
-    let mut survivors = Survivors { base: &base, heads: &heads, random: Random(1), cuts: 0 };
+    let mut survivors =
+        Survivors { base: &base, heads: &heads, random: Random(1), cuts: 0, closely: false };
     let (mut platter, mut acknowledged) = (Platter::default(), 0);
     for step in &steps {
         if let Step::Acknowledged(count) = step {
             acknowledged = *count;
         }
+        survivors.closely = step.places() == 1;
         for bytes in 0..step.places() {
             let mut torn = platter.clone();
             if step.places() > 1 {
