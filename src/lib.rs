@@ -28,5 +28,7 @@ pub mod frame;
 pub mod lines;
 #[cfg(all(feature = "encoder", feature = "frame"))]
 pub mod pipeline;
+#[cfg(feature = "state")]
+pub mod state;
 #[cfg(all(feature = "encoder", feature = "frame"))]
 pub mod watch;
