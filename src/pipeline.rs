@@ -4,9 +4,7 @@
 use std::time::{Duration, Instant};
 
 use crate::asset::encoder::Projection;
-use crate::asset::{
-    Asset, AssetError, AssetFile, FileError, HeadKind, HeadParams, Tag,
-};
+use crate::asset::{Asset, AssetError, AssetFile, FileError, HeadKind, HeadParams, Tag};
 use crate::decide::{ClassRule, Decision, Thresholds};
 use crate::encoder::{Embedding, Encoder, EncoderError, project};
 use crate::frame::{Frame, Preprocessor};
@@ -275,7 +273,7 @@ impl Classifier {
         answer.nearest = head.logits(&embedding.trunk, &embedding.projected, &mut workspace)?;
         probabilities(workspace.logits, self.temperature, &mut self.probabilities);
         let cosine = answer.nearest.first().map(|nearest| nearest.cosine);
-        answer.decision = 
+        answer.decision =
             Decision::new(&self.probabilities, cosine, &self.thresholds, &self.class_rules);
         self.rank(&asset, &head, top.min(MAX_TOP), &mut answer.top);
         times.head = begun.elapsed();

@@ -65,14 +65,19 @@ fn entries(command: &Command, path: &Path) -> Result<Vec<(String, OsString)>> {
     let name = path.display();
     let long = || format!("{name}: longer than {MAX_BYTES} bytes, that is no configuration file");
     let text = fs::metadata(path)
-        .and_then(|file| if file.len() > MAX_BYTES { Ok(None) } else { fs::read_to_string(path).map(Some) })
+        .and_then(|file| {
+            if file.len() > MAX_BYTES { Ok(None) } else { fs::read_to_string(path).map(Some) }
+        })
         .with_context(|| format!("{name}: the configuration file cannot be read"))?
         .with_context(long)?;
     let table: Table = text.parse().with_context(|| format!("{name}: not TOML"))?;
     let mut arguments = Vec::new();
     for (section, keys) in &table {
         let Value::Table(keys) = keys else {
-            bail!("{name}: {section:?} stands before the first [section]: put it into one of {}", sections(command));
+            bail!(
+                "{name}: {section:?} stands before the first [section]: put it into one of {}",
+                sections(command)
+            );
         };
         let mut known = parameters(command).filter(|arg| section_of(arg) == *section).peekable();
         if known.peek().is_none() {
@@ -116,7 +121,8 @@ fn texts(value: &Value) -> Option<Vec<String>> {
 /// The configuration as it is in force, as a file that would bring it about.
 pub(super) fn print(command: &Command, matches: &ArgMatches) -> String {
     let Some((COMMAND, given)) = matches.subcommand() else { return String::new() };
-    let mut text = String::from("# tipcam watch --config FILE; flags and TIPCAM_ variables come before it\n");
+    let mut text =
+        String::from("# tipcam watch --config FILE; flags and TIPCAM_ variables come before it\n");
     let mut section = String::new();
     for arg in parameters(command) {
         if section != section_of(arg) {
@@ -155,7 +161,10 @@ fn literal(text: &str) -> String {
 /// What can be configured: the arguments of `watch` that have a heading, section by section.
 fn parameters(command: &Command) -> impl Iterator<Item = &Arg> {
     let watch = command.find_subcommand(COMMAND);
-    watch.into_iter().flat_map(Command::get_arguments).filter(|arg| arg.get_help_heading().is_some())
+    watch
+        .into_iter()
+        .flat_map(Command::get_arguments)
+        .filter(|arg| arg.get_help_heading().is_some())
 }
 
 fn section_of(arg: &Arg) -> String {

@@ -97,7 +97,9 @@ pub fn main() -> ExitCode {
     let result = match command {
         Command::Classify(command) => command.run(&shared),
         Command::Watch(command) if command.print_config => {
-            print(&config::print(&self::command(), &matches)).map(|()| Outcome::Done).map_err(Into::into)
+            print(&config::print(&self::command(), &matches))
+                .map(|()| Outcome::Done)
+                .map_err(Into::into)
         }
         Command::Watch(command) => command.run(&shared, &line),
         Command::Learn(command) => command.run(&shared),

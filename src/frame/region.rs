@@ -56,6 +56,12 @@ impl Region {
         self.name.as_deref()
     }
 
+    /// What it is called: its name, or its place where it has none.
+    #[must_use]
+    pub fn label(&self) -> String {
+        self.name.clone().unwrap_or_else(|| self.to_string())
+    }
+
     /// Left, top, width and height, as shares of the picture's.
     #[must_use]
     pub const fn shares(&self) -> [f64; 4] {

@@ -71,7 +71,8 @@ impl Cooling {
 
     fn look(&mut self) {
         let read = |zone: &PathBuf| fs::read_to_string(zone).ok()?.trim().parse::<f32>().ok();
-        self.celsius = self.zones.iter().filter_map(read).map(|milli| milli / 1000.0).reduce(f32::max);
+        self.celsius =
+            self.zones.iter().filter_map(read).map(|milli| milli / 1000.0).reduce(f32::max);
         match self.celsius {
             Some(celsius) if celsius >= self.limit => {
                 self.pause = self.pause.mul_f32(STEP).clamp(FIRST, LONGEST);
@@ -96,7 +97,8 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let zone = dir.path().join("thermal_zone0");
         fs::create_dir(&zone).unwrap();
-        let heat = |celsius: u32| fs::write(zone.join("temp"), format!("{}\n", celsius * 1000)).unwrap();
+        let heat =
+            |celsius: u32| fs::write(zone.join("temp"), format!("{}\n", celsius * 1000)).unwrap();
         let mut cooling = Cooling::of(dir.path(), 80.0);
         let mut now = Duration::ZERO;
         let mut minute = |cooling: &mut Cooling| {

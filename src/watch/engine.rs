@@ -6,7 +6,7 @@ use super::watched::Watched;
 use super::{Captured, Desk, DeskError, Event, Health, Labels, Seen, Sink, View};
 use crate::asset::{AssetFile, Space};
 use crate::decide::{ClassRule, Rules, Thresholds};
-use crate::frame::motion::MotionRules;
+use crate::frame::MotionRules;
 use crate::frame::{Frame, Region};
 use crate::pipeline::{Answer, Classifier, PipelineError};
 

@@ -3,8 +3,8 @@ use std::time::Duration;
 
 use super::{Labels, View};
 use crate::decide::{ClassRule, Rules, Stabilizer, Track};
-use crate::frame::motion::{Motion, MotionRules};
 use crate::frame::{Frame, Region};
+use crate::frame::{Motion, MotionRules};
 use crate::pipeline::{Answer, Classifier, PipelineError};
 
 /// A part of the frame with all that is known of it.

@@ -7,7 +7,7 @@ use clap::Args;
 
 use super::values::{Invalid, parse_class_share, parse_cosine, parse_seconds, parse_share};
 use crate::decide::{Agree, ClassRule, MAX_AGREE, Rules};
-use crate::frame::motion::MotionRules;
+use crate::frame::MotionRules;
 use crate::watch::Labels;
 
 #[derive(Args)]

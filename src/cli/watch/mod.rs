@@ -4,6 +4,7 @@ mod decision;
 mod input;
 mod output;
 mod service;
+mod state;
 mod values;
 
 use std::ffi::OsString;
@@ -47,13 +48,7 @@ Every parameter above can stand in a file given with --config, under the section
 ([input] rate = 5), and has a variable, TIPCAM_RATE. --print-config writes such a file. SIGHUP reads it
 again: rules of decision change at once, everything else needs a restart.")]
 pub(super) struct Watch {
-    #[command(flatten)]
-    input: input::Input,
-    #[command(flatten)]
-    decision: decision::Decision,
-    #[command(flatten)]
-    output: output::Output,
-
+    // before the sections: they leave their heading to whatever follows
     /// Read parameters from a TOML file
     #[arg(long, value_name = "FILE", env = "TIPCAM_CONFIG", hide_env = true)]
     config: Option<PathBuf>,
@@ -61,26 +56,34 @@ pub(super) struct Watch {
     /// Print the configuration in force as a TOML file, and end
     #[arg(long)]
     pub(super) print_config: bool,
+
+    #[command(flatten)]
+    input: input::Input,
+    #[command(flatten)]
+    decision: decision::Decision,
+    #[command(flatten)]
+    output: output::Output,
+    #[command(flatten)]
+    state: state::Memory,
 }
 
 impl Watch {
     /// Runs the watch; `line` is the command line it came from.
     pub(super) fn run(self, shared: &Shared, line: &[OsString]) -> Result<Outcome> {
         let options = self.options()?;
-        let file = shared.asset_file()?;
-        let asset = shared.asset(&file)?;
-        let labels = Labels::new(&asset).map_err(|error| file.error(error))?;
+        let state::Opened { file, store, trial } = self.state.open(shared)?;
+        let labels = Labels::new(&store.head().asset()?)?;
         for label in self.decision.missing(&labels) {
             note(&format!("{label:?} is no class yet: its rules hold once it was taught"));
         }
         let mut classifier = Classifier::new(&file, shared.kernels()?, shared.threads())
             .with_context(|| file.name().to_owned())?;
+        classifier.set_head(store.head())?;
         warm_up(&mut classifier)?;
         let source = self.input.open()?;
         let (live, pace) = (source.is_live(), self.input.pace(&*source));
 
-        let policy =
-            if self.input.every_frame { Policy::EveryFrame } else { Policy::NewestWins };
+        let policy = if self.input.every_frame { Policy::EveryFrame } else { Policy::NewestWins };
         let relay = Relay::<Shot, Event>::new(policy).live(live);
         let health = Arc::new(Health::default());
         let desk = Desk::new(relay.waker());
@@ -88,6 +91,9 @@ impl Watch {
         let mut sinks: Vec<Box<dyn Sink>> = Vec::new();
         if let Some(watchdog) = Watchdog::new(Arc::clone(&health), relay.waker())? {
             sinks.push(Box::new(watchdog));
+        }
+        if let Some(trial) = trial {
+            sinks.push(Box::new(trial));
         }
         let mut engine = Engine::new(classifier, options, desk, sinks, Arc::clone(&health))?;
         let cooling = Cooling::new(self.input.max_temperature);
