@@ -1,5 +1,5 @@
-//! The configuration file of `watch`: its keys are the flags' names, in sections that are the
-//! headings of `--help`.
+//! The configuration file of `watch`: its sections are the headings of `--help` and its keys the flags'
+//! names, without the section's where they begin with it (`--mqtt-node` is `node` in `[mqtt]`).
 //!
 //! An entry of the file is handed to the command line's parser as if it had been written there, unless
 //! the flag or its variable is given: so there is one list of parameters, one check of their values and
@@ -85,7 +85,7 @@ fn entries(command: &Command, path: &Path) -> Result<Vec<(String, OsString)>> {
         }
         let known: Vec<_> = known.collect();
         for (key, value) in keys {
-            let Some(arg) = known.iter().find(|arg| key_of(arg) == key) else {
+            let Some(arg) = known.iter().find(|arg| key_of(arg) == *key) else {
                 let names: Vec<_> = known.iter().map(|arg| key_of(arg)).collect();
                 bail!("{name}: [{section}] has no {key:?}: it has {}", names.join(", "));
             };
@@ -171,8 +171,18 @@ fn section_of(arg: &Arg) -> String {
     arg.get_help_heading().unwrap_or_default().to_lowercase()
 }
 
-fn key_of(arg: &Arg) -> &str {
-    arg.get_long().unwrap_or("source")
+/// `--mqtt URL` is `url` in `[mqtt]`, `--mqtt-node` is `node`, and what is given without a flag is the
+/// `source`.
+fn key_of(arg: &Arg) -> String {
+    let Some(long) = arg.get_long() else { return "source".to_owned() };
+    match long.strip_prefix(&*section_of(arg)) {
+        Some("") => {
+            let value = arg.get_value_names().and_then(<[_]>::first);
+            value.map_or(long.to_owned(), |value| value.to_lowercase())
+        }
+        Some(rest) if rest.starts_with('-') => rest[1..].to_owned(),
+        _ => long.to_owned(),
+    }
 }
 
 fn sections(command: &Command) -> String {
