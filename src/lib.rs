@@ -30,5 +30,7 @@ pub mod lines;
 pub mod pipeline;
 #[cfg(feature = "state")]
 pub mod state;
+#[cfg(feature = "publish")]
+pub mod publish;
 #[cfg(all(feature = "encoder", feature = "frame"))]
 pub mod watch;

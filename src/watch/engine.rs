@@ -102,6 +102,7 @@ impl Engine {
         event.number = captured.number;
         event.since_start = captured.since_start;
         event.unix_ms = captured.unix_ms;
+        event.arrived = captured.at;
         event.source.clone_from(&shot.source);
         event.decode = shot.decode;
         event.labels.clone_from(&self.labels);

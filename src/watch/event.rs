@@ -1,5 +1,5 @@
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use crate::asset::{Asset, AssetError, Tag};
 use crate::decide::Settled;
@@ -18,7 +18,7 @@ impl Labels {
     /// The asset has no labels.
     pub fn new(asset: &Asset<'_>) -> Result<Self, AssetError> {
         let labels = asset.labels.ok_or(Tag::LABELS.missing())?;
-        Ok(Self(labels.iter().map(Arc::from).collect()))
+        Ok(labels.iter().collect())
     }
 
     /// The name of a class.
@@ -39,6 +39,12 @@ impl Labels {
     }
 }
 
+impl<'a> FromIterator<&'a str> for Labels {
+    fn from_iter<I: IntoIterator<Item = &'a str>>(names: I) -> Self {
+        Self(names.into_iter().map(Arc::from).collect())
+    }
+}
+
 /// What is known of a frame once it is answered. Buffers of this kind go round: see
 /// [`Relay`](super::Relay).
 #[derive(Clone, Debug, Default)]
@@ -49,6 +55,8 @@ pub struct Event {
     pub since_start: Duration,
     /// Milliseconds since 1970-01-01T00:00:00Z at its arrival.
     pub unix_ms: u64,
+    /// The moment of its arrival, to measure from; none where it did not arrive live.
+    pub arrived: Option<Instant>,
     /// The picture's path, or the stream's name.
     pub source: Arc<str>,
     /// Time to read and decode it.

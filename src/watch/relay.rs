@@ -31,6 +31,8 @@ pub struct Captured<F> {
     pub since_start: Duration,
     /// Milliseconds since 1970-01-01T00:00:00Z at its arrival.
     pub unix_ms: u64,
+    /// The moment of its arrival; none before it.
+    pub at: Option<Instant>,
 }
 
 /// What to do with a frame while the one before is still waiting.
@@ -266,7 +268,9 @@ fn capture_all<F: Default, C>(
             Ok(true) => {
                 in_a_row = 0;
                 captured.number = number;
-                captured.since_start = start.elapsed();
+                let now = Instant::now();
+                captured.at = Some(now);
+                captured.since_start = now - start;
                 captured.unix_ms = unix_ms();
                 number += 1;
                 captured = match policy {
