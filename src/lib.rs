@@ -28,5 +28,7 @@ pub mod frame;
 pub mod lines;
 #[cfg(all(feature = "encoder", feature = "frame"))]
 pub mod pipeline;
+#[cfg(feature = "serve")]
+pub mod serve;
 #[cfg(all(feature = "encoder", feature = "frame"))]
 pub mod watch;
