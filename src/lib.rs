@@ -30,5 +30,7 @@ pub mod lines;
 pub mod pipeline;
 #[cfg(feature = "serve")]
 pub mod serve;
+#[cfg(feature = "state")]
+pub mod state;
 #[cfg(all(feature = "encoder", feature = "frame"))]
 pub mod watch;

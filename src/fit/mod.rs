@@ -20,6 +20,7 @@ pub mod train;
 pub mod unknown;
 
 mod build;
+mod draft;
 mod edit;
 mod error;
 mod evaluate;
@@ -30,6 +31,7 @@ mod review;
 mod sections;
 
 pub use build::{Built, build, compare};
+pub use draft::{Draft, Forgotten, Learned, Moved};
 pub use edit::{Change, DUPLICATE, Duplicate, Forget, forget, learn};
 pub use error::FitError;
 pub use evaluate::{ClassScore, Evaluation, Summary};
