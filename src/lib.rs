@@ -28,9 +28,11 @@ pub mod frame;
 pub mod lines;
 #[cfg(all(feature = "encoder", feature = "frame"))]
 pub mod pipeline;
-#[cfg(feature = "state")]
-pub mod state;
 #[cfg(feature = "publish")]
 pub mod publish;
+#[cfg(feature = "serve")]
+pub mod serve;
+#[cfg(feature = "state")]
+pub mod state;
 #[cfg(all(feature = "encoder", feature = "frame"))]
 pub mod watch;

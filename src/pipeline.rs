@@ -102,6 +102,36 @@ pub fn projector<'a>(
     }))
 }
 
+/// The same map, which keeps the file that it is in.
+///
+/// # Errors
+/// A damaged section.
+#[expect(clippy::type_complexity, reason = "the rooms that keep it have a name for it each")]
+pub fn owned_projector(
+    file: &AssetFile,
+    kernels: &'static Kernels,
+) -> Result<Option<Box<dyn Fn(&[f32]) -> Vec<f32> + Send + Sync>>, FileError> {
+    let dim = |file: &AssetFile| {
+        let asset = file.asset()?;
+        let Some(section) = asset.container.section(Tag::PROJECTION) else { return Ok(None) };
+        let projection = Projection::parse(section).map_err(|error| file.error(error))?;
+        Ok::<_, FileError>(Some(projection.dim))
+    };
+    let Some(dim) = dim(file)? else { return Ok(None) };
+    let file = file.clone();
+    Ok(Some(Box::new(move |trunk| {
+        let mut out = vec![0.0; dim];
+        // the section was read above, and an opened file never changes
+        if let Ok(asset) = file.asset()
+            && let Some(section) = asset.container.section(Tag::PROJECTION)
+            && let Ok(projection) = Projection::parse(section)
+        {
+            project(kernels, &projection, trunk, &mut out);
+        }
+        out
+    })))
+}
+
 /// A class of an answer.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Scored {

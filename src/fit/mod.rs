@@ -27,6 +27,7 @@ mod evaluate;
 mod leave_one_out;
 mod recipe;
 mod refit;
+mod review;
 mod sections;
 
 pub use build::{Built, build, compare};
@@ -36,6 +37,7 @@ pub use error::FitError;
 pub use evaluate::{ClassScore, Evaluation, Summary};
 pub use recipe::{ClassSpec, Method, Recipe, Shot};
 pub use refit::{Ingredients, refit, refit_pays};
+pub use review::{Review, review};
 pub use unknown::Unknown;
 
 /// Maps a unit-norm trunk feature into the space of the text, as the encoder does it: with both

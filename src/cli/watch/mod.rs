@@ -3,6 +3,8 @@
 mod decision;
 mod input;
 mod output;
+mod page;
+mod publish;
 mod service;
 mod state;
 mod values;
@@ -19,11 +21,13 @@ use clap::{Args, FromArgMatches};
 use self::service::{State, Watchdog};
 use super::shared::{Format, Shared};
 use super::{Cli, Command, Outcome, command, complain, config, note};
-use crate::frame::{self, DEMO_PHOTOGRAPH, Decoder, Frame, Source};
+use crate::frame::{self, DEMO_PHOTOGRAPH, Decoder, Frame, Region, Source};
 use crate::pipeline::{Answer, Classifier, PipelineError};
+use crate::publish::Metrics;
+use crate::serve::{Keeper, Live, Parts};
 use crate::watch::{
     Account, Captured, Cooling, Desk, End, Engine, Event, Health, Labels, Options, Policy, Relay,
-    RelayError, Shot, Sink,
+    RelayError, Shot,
 };
 
 /// Say what is in front of the camera, frame after frame
@@ -65,6 +69,10 @@ pub(super) struct Watch {
     output: output::Output,
     #[command(flatten)]
     state: state::Memory,
+    #[command(flatten)]
+    page: page::Page,
+    #[command(flatten)]
+    publish: publish::Publish,
 }
 
 impl Watch {
@@ -88,13 +96,30 @@ impl Watch {
         let health = Arc::new(Health::default());
         let desk = Desk::new(relay.waker());
         service::on_signals(relay.stopper(), reload(line.to_vec(), desk.clone()))?;
-        let mut sinks: Vec<Box<dyn Sink>> = Vec::new();
+        let (mut sinks, lost) = self.publish.sinks()?;
         if let Some(watchdog) = Watchdog::new(Arc::clone(&health), relay.waker())? {
             sinks.push(Box::new(watchdog));
         }
         if let Some(trial) = trial {
             sinks.push(Box::new(trial));
         }
+        let page = if self.page.is_wanted() {
+            let metrics = Metrics::new(Arc::clone(&health), lost);
+            let (live, lens) = Live::new(Arc::clone(&health));
+            sinks.push(Box::new(metrics.meter()));
+            sinks.push(Box::new(lens));
+            let regions = options.regions.iter().map(Region::label).collect();
+            let keeper = Keeper::new(store, &file, desk.clone(), regions, shared.workers()?)?;
+            let parts = Parts {
+                keeper: Arc::new(keeper),
+                live,
+                health: Arc::clone(&health),
+                metrics: Some(Arc::new(move || metrics.render())),
+            };
+            self.page.start(parts, self.state.folder())?
+        } else {
+            None
+        };
         let mut engine = Engine::new(classifier, options, desk, sinks, Arc::clone(&health))?;
         let cooling = Cooling::new(self.input.max_temperature);
         let capture = capture(source, pace, cooling, Arc::clone(&health));
@@ -107,6 +132,9 @@ impl Watch {
         let report = self.output.reporter(shared.format_or(Format::Json));
         service::tell(&[State::Ready]);
         let account = relay.run(capture, unreadable, answer, report).map_err(explain)?;
+        // streams end, and what was learned is on the disk, before the last word
+        drop(page);
+        drop(engine);
         summary(&account);
         Ok(if account.unreadable == 0 || live { Outcome::Done } else { Outcome::Partly })
     }

@@ -10,7 +10,7 @@ use crate::asset::AssetFile;
 use crate::cli::shared::Shared;
 use crate::cli::{complain, note};
 use crate::frame::Frame;
-use crate::pipeline::projector;
+use crate::pipeline::owned_projector;
 use crate::state::{Begun, Options, PublicKey, Slots, Store};
 use crate::watch::{Event, Sink};
 
@@ -39,6 +39,11 @@ pub(super) struct Opened {
 }
 
 impl Memory {
+    /// The folder, where one was given.
+    pub(super) fn folder(&self) -> Option<&PathBuf> {
+        self.state.as_ref()
+    }
+
     /// Opens the asset that is to be used: the installed one, else that of --asset or of this program.
     pub(super) fn open(&self, shared: &Shared) -> Result<Opened> {
         let key = self.public_key.as_deref().map(PublicKey::given).transpose()?;
@@ -63,18 +68,7 @@ impl Memory {
                 file
             }
         };
-        let kernels = shared.kernels()?;
-        let project = {
-            let owned = file.clone();
-            let has = projector(&file.asset()?, kernels)?.is_some();
-            has.then(|| -> crate::state::OwnedProject {
-                Box::new(move |trunk: &[f32]| {
-                    let asset = owned.asset().ok();
-                    let project = asset.and_then(|asset| projector(&asset, kernels).ok().flatten());
-                    project.map_or_else(Vec::new, |project| project(trunk))
-                })
-            })
-        };
+        let project = owned_projector(&file, shared.kernels()?)?;
         let (options, workers) = (Options::default(), shared.workers()?);
         let store = match &self.state {
             Some(dir) => Store::open(file.clone(), dir, options, project, workers)?,
