@@ -4,7 +4,9 @@
 use std::time::{Duration, Instant};
 
 use crate::asset::encoder::Projection;
-use crate::asset::{Asset, AssetError, AssetFile, Calibration, FileError, HeadKind, Tag};
+use crate::asset::{
+    Asset, AssetError, AssetFile, Calibration, Container, FileError, HeadKind, Tag,
+};
 use crate::decide::Decision;
 use crate::encoder::{Embedding, Encoder, EncoderError, project};
 use crate::frame::{Frame, Preprocessor};
@@ -96,6 +98,32 @@ pub fn projector<'a>(
     let Some(section) = asset.container.section(Tag::PROJECTION) else { return Ok(None) };
     let projection = Projection::parse(section)?;
     Ok(Some(move |trunk: &[f32]| {
+        let mut out = vec![0.0; projection.dim];
+        project(kernels, &projection, trunk, &mut out);
+        out
+    }))
+}
+
+/// The same, holding the file that it reads from.
+///
+/// # Errors
+/// A damaged section.
+pub fn owned_projector(
+    file: &AssetFile,
+    kernels: &'static Kernels,
+) -> Result<Option<impl Fn(&[f32]) -> Vec<f32> + Send + Sync + use<>>, FileError> {
+    let asset = file.asset()?;
+    if projector(&asset, kernels).map_err(|error| file.error(error))?.is_none() {
+        return Ok(None);
+    }
+    let file = file.clone();
+    Ok(Some(move |trunk: &[f32]| {
+        // looked up anew each time, which takes no time beside the product
+        let container = Container::open(file.bytes()).ok();
+        let section = container.and_then(|container| container.section(Tag::PROJECTION));
+        let Some(projection) = section.and_then(|section| Projection::parse(section).ok()) else {
+            return Vec::new();
+        };
         let mut out = vec![0.0; projection.dim];
         project(kernels, &projection, trunk, &mut out);
         out

@@ -16,6 +16,7 @@ mod fit;
 mod forget;
 mod head;
 mod inspect;
+mod install;
 mod learn;
 mod progress;
 mod shared;
@@ -56,6 +57,7 @@ enum Command {
     Watch(watch::Watch),
     Learn(learn::Learn),
     Forget(forget::Forget),
+    Install(install::Install),
     Build(build::Build),
     Fit(fit::Fit),
     Eval(eval::Eval),
@@ -84,6 +86,7 @@ pub fn main() -> ExitCode {
         Command::Watch(command) => command.run(&shared),
         Command::Learn(command) => command.run(&shared),
         Command::Forget(command) => command.run(&shared),
+        Command::Install(command) => command.run(&shared),
         Command::Build(command) => command.run(&shared),
         Command::Fit(command) => command.run(&shared),
         Command::Eval(command) => command.run(&shared),
