@@ -17,6 +17,7 @@ mod fit;
 mod forget;
 mod head;
 mod inspect;
+mod install;
 mod learn;
 mod progress;
 mod shared;
@@ -58,6 +59,7 @@ enum Command {
     Watch(watch::Watch),
     Learn(learn::Learn),
     Forget(forget::Forget),
+    Install(install::Install),
     Build(build::Build),
     Fit(fit::Fit),
     Eval(eval::Eval),
@@ -104,6 +106,7 @@ pub fn main() -> ExitCode {
         Command::Watch(command) => command.run(&shared, &line),
         Command::Learn(command) => command.run(&shared),
         Command::Forget(command) => command.run(&shared),
+        Command::Install(command) => command.run(&shared),
         Command::Build(command) => command.run(&shared),
         Command::Fit(command) => command.run(&shared),
         Command::Eval(command) => command.run(&shared),

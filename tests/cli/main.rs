@@ -130,8 +130,8 @@ fn write_stripes(path: &str, width: usize) {
 fn help_shows_examples_for_every_command() {
     let help = tipcam(&["--help"]).succeeds().out;
     let mut commands = vec![
-        "classify", "watch", "learn", "forget", "build", "fit", "eval", "embed", "inspect",
-        "doctor",
+        "classify", "watch", "learn", "forget", "install", "build", "fit", "eval", "embed",
+        "inspect", "doctor",
     ];
     if cfg!(feature = "import") {
         commands.push("encoder");
