@@ -103,6 +103,14 @@ impl Client {
 }
 
 impl Link {
+    /// How often a sign of life is sent: a broker may have it another way than was asked for.
+    pub(super) fn keep_alive(&self) -> Duration {
+        match self {
+            Self::V3(link) => link.mqtt_options.keep_alive(),
+            Self::V5(link) => link.options.keep_alive(),
+        }
+    }
+
     /// Waits for the next thing that happens.
     ///
     /// # Errors
