@@ -4,6 +4,8 @@
 mod answer;
 mod bench;
 mod build;
+#[cfg(target_os = "linux")]
+mod cameras;
 mod classify;
 mod dataset;
 mod doctor;
@@ -62,6 +64,8 @@ enum Command {
     Embed(embed::Embed),
     #[cfg(feature = "import")]
     Encoder(encoder::Encoder),
+    #[cfg(target_os = "linux")]
+    Cameras(cameras::Cameras),
     Bench(bench::Bench),
     Inspect(inspect::Inspect),
     Doctor(doctor::Doctor),
@@ -90,6 +94,8 @@ pub fn main() -> ExitCode {
         Command::Embed(command) => command.run(&shared),
         #[cfg(feature = "import")]
         Command::Encoder(command) => command.run(&shared),
+        #[cfg(target_os = "linux")]
+        Command::Cameras(command) => command.run(&shared),
         Command::Bench(command) => command.run(&shared),
         Command::Inspect(command) => command.run(&shared),
         Command::Doctor(command) => command.run(&shared),
