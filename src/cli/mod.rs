@@ -4,6 +4,8 @@
 mod answer;
 mod bench;
 mod build;
+#[cfg(target_os = "linux")]
+mod cameras;
 mod classify;
 mod config;
 mod dataset;
@@ -66,6 +68,8 @@ enum Command {
     Embed(embed::Embed),
     #[cfg(feature = "import")]
     Encoder(encoder::Encoder),
+    #[cfg(target_os = "linux")]
+    Cameras(cameras::Cameras),
     Bench(bench::Bench),
     Inspect(inspect::Inspect),
     Doctor(doctor::Doctor),
@@ -113,6 +117,8 @@ pub fn main() -> ExitCode {
         Command::Embed(command) => command.run(&shared),
         #[cfg(feature = "import")]
         Command::Encoder(command) => command.run(&shared),
+        #[cfg(target_os = "linux")]
+        Command::Cameras(command) => command.run(&shared),
         Command::Bench(command) => command.run(&shared),
         Command::Inspect(command) => command.run(&shared),
         Command::Doctor(command) => command.run(&shared),
