@@ -9,7 +9,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use tipcam::asset::AssetFile;
-use tipcam::decide::{Decision, Stable};
+use tipcam::decide::{Decision, Settled};
 use tipcam::frame::{DEMO_PHOTOGRAPH, Decoder, Frame};
 use tipcam::kernels;
 use tipcam::pipeline::{Answer, Classifier, Scored};
@@ -110,14 +110,14 @@ fn a_frame_that_changes_nothing_allocates_nothing_in_any_sink() {
     let labels: Arc<Labels> = Arc::new(["cat", "cup"].into_iter().collect());
     let scored = |class, score| Scored { class, score, zero_shot: None, cache: None };
     let answer = Answer {
-        decision: Decision { class: Some(1), score: 0.9, unknown: false },
+        decision: Decision { class: Some(1), score: 0.9, unknown: false, ..Decision::default() },
         top: [scored(1, 0.9), scored(0, 0.1)].into_iter().collect(),
         ..Answer::default()
     };
     let view = |region: &str| View {
         region: Some(region.into()),
         answer: answer.clone(),
-        stable: Stable { class: Some(1), score: 0.9 },
+        stable: Settled { class: Some(1), score: 0.9, ..Settled::default() },
         ..View::default()
     };
     let mut event = Event {

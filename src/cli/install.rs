@@ -64,8 +64,7 @@ impl Install {
 
 /// Whether the asset answers the bundled photograph.
 fn answers(file: &AssetFile, shared: &Shared) -> Result<()> {
-    let asset = file.asset()?;
-    let mut classifier = Classifier::new(file, &asset, shared.kernels()?, shared.threads())?;
+    let mut classifier = Classifier::new(file, shared.kernels()?, shared.threads())?;
     let mut frame = Frame::new();
     Decoder::default().decode("the bundled photograph", DEMO_PHOTOGRAPH, &mut frame)?;
     Ok(classifier.answer(&frame, 1, &mut Answer::default())?)

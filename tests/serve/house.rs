@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::Value;
 use tipcam::asset::AssetFile;
-use tipcam::decide::Rules;
+
 use tipcam::fit::matrix::Workers;
 use tipcam::frame::{self, Frame};
 use tipcam::kernels;
@@ -133,7 +133,7 @@ impl House {
         let keeper = Keeper::new(store, &base, desk.clone(), Vec::new(), workers).unwrap();
         let health = Arc::new(Health::default());
         let (live, lens) = Live::new(Arc::clone(&health));
-        let options = Options { rules: Rules::default(), top: 5 };
+        let options = Options { top: 5, ..Options::default() };
         let sinks = vec![Box::new(lens) as _];
         let mut engine =
             Engine::new(classifier, options, desk, sinks, Arc::clone(&health)).unwrap();
