@@ -2,6 +2,7 @@
 
 use super::disk::Disk;
 use super::journal::{Journal, UNKNOWN};
+use super::memo::remembering;
 use super::operation::{Numbered, Operation};
 use super::replay::{Workshop, head_of, identity};
 use super::store::Store;
@@ -33,7 +34,7 @@ impl Store {
         let identity = identity(&head)?;
         let encoder = asset.container.encoder_id();
         let mut store = Self {
-            workshop: Workshop { space, project, workers },
+            workshop: Workshop { space, project: project.map(remembering), workers },
             long: (options.journal_records, options.journal_bytes),
             options,
             anchor: head.clone(),

@@ -10,6 +10,7 @@ mod error;
 mod journal;
 mod load;
 mod lock;
+mod memo;
 mod operation;
 mod place;
 mod rebase;
