@@ -5,6 +5,7 @@ mod answer;
 mod bench;
 mod build;
 mod classify;
+mod completions;
 mod dataset;
 mod doctor;
 mod edit;
@@ -17,6 +18,7 @@ mod forget;
 mod head;
 mod inspect;
 mod learn;
+mod man;
 mod progress;
 mod shared;
 mod shots;
@@ -65,6 +67,8 @@ enum Command {
     Bench(bench::Bench),
     Inspect(inspect::Inspect),
     Doctor(doctor::Doctor),
+    Completions(completions::Completions),
+    Man(man::Man),
 }
 
 /// Whether everything that was asked for was done.
@@ -93,6 +97,8 @@ pub fn main() -> ExitCode {
         Command::Bench(command) => command.run(&shared),
         Command::Inspect(command) => command.run(&shared),
         Command::Doctor(command) => command.run(&shared),
+        Command::Completions(command) => command.run(),
+        Command::Man(command) => command.run(),
     };
     match result {
         Ok(Outcome::Done) => ExitCode::SUCCESS,
