@@ -3,13 +3,17 @@
 //!     cargo bench --no-default-features --features frame --bench frame
 
 use std::hint::black_box;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use tipcam::asset::{Preprocess, ResizeMode};
-use tipcam::frame::{Decoder, Format, Frame, Preprocessor, SourceOptions, open};
+use tipcam::frame::{
+    Decoder, Format, Frame, Motion, MotionRules, Preprocessor, SourceOptions, open,
+};
 
 const ROUNDS: u32 = 50;
 const SIZE: (u32, u32) = (640, 480);
+/// So many frames do not fit into the caches next to the processor.
+const FRAMES: usize = 16;
 
 /// The fastest of many rounds in milliseconds.
 fn fastest(mut work: impl FnMut()) -> f64 {
@@ -44,7 +48,12 @@ fn main() {
     let path = folder.path().join("frames.yuyv");
     let frames: Vec<u8> = (0..SIZE.0 * SIZE.1 * 2).map(|i| (i * 7 % 200 + 20) as u8).collect();
     std::fs::write(&path, &frames).expect("room for the frames");
-    let options = SourceOptions { size: Some(SIZE), looped: true, format: Some(Format::Yuyv) };
+    let options = SourceOptions {
+        size: Some(SIZE),
+        looped: true,
+        format: Some(Format::Yuyv),
+        ..SourceOptions::default()
+    };
     let path = path.to_str().expect("a readable name");
     let mut source = open(path, options).expect("a source of frames");
     report(
@@ -53,4 +62,22 @@ fn main() {
             black_box(source.next(&mut frame).expect("a frame"));
         }),
     );
+
+    let rules = MotionRules { max_still: Duration::MAX, ..MotionRules::default() };
+    for (width, height) in [SIZE, (1920, 1080)] {
+        frame.resize(width, height);
+        frame.pixels_mut().iter_mut().enumerate().for_each(|(i, v)| *v = (i * 7 % 200) as u8);
+        let frames = vec![frame.clone(); FRAMES];
+        let mut motion = Motion::new(rules);
+        motion.still(Duration::ZERO, &frame);
+        let mut next = frames.iter().cycle();
+        let what = format!("see that a frame of {width}x{height} is still");
+        report(
+            &what,
+            fastest(|| {
+                let frame = next.next().expect("frames that go round");
+                assert!(motion.still(Duration::ZERO, frame), "the same picture");
+            }),
+        );
+    }
 }

@@ -25,6 +25,14 @@ pub mod fit;
 #[cfg(feature = "frame")]
 pub mod frame;
 #[cfg(all(feature = "encoder", feature = "frame"))]
+pub mod lines;
+#[cfg(all(feature = "encoder", feature = "frame"))]
 pub mod pipeline;
+#[cfg(feature = "publish")]
+pub mod publish;
+#[cfg(feature = "serve")]
+pub mod serve;
+#[cfg(feature = "state")]
+pub mod state;
 #[cfg(all(feature = "encoder", feature = "frame"))]
 pub mod watch;

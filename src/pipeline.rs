@@ -4,8 +4,8 @@
 use std::time::{Duration, Instant};
 
 use crate::asset::encoder::Projection;
-use crate::asset::{Asset, AssetError, AssetFile, Calibration, FileError, HeadKind, Tag};
-use crate::decide::Decision;
+use crate::asset::{Asset, AssetError, AssetFile, FileError, HeadKind, HeadParams, Tag};
+use crate::decide::{ClassRule, Decision, Thresholds};
 use crate::encoder::{Embedding, Encoder, EncoderError, project};
 use crate::frame::{Frame, Preprocessor};
 use crate::head::{Buffers, Head, HeadError, Nearests, probabilities};
@@ -102,6 +102,36 @@ pub fn projector<'a>(
     }))
 }
 
+/// The same map, which keeps the file that it is in.
+///
+/// # Errors
+/// A damaged section.
+#[expect(clippy::type_complexity, reason = "the rooms that keep it have a name for it each")]
+pub fn owned_projector(
+    file: &AssetFile,
+    kernels: &'static Kernels,
+) -> Result<Option<Box<dyn Fn(&[f32]) -> Vec<f32> + Send + Sync>>, FileError> {
+    let dim = |file: &AssetFile| {
+        let asset = file.asset()?;
+        let Some(section) = asset.container.section(Tag::PROJECTION) else { return Ok(None) };
+        let projection = Projection::parse(section).map_err(|error| file.error(error))?;
+        Ok::<_, FileError>(Some(projection.dim))
+    };
+    let Some(dim) = dim(file)? else { return Ok(None) };
+    let file = file.clone();
+    Ok(Some(Box::new(move |trunk| {
+        let mut out = vec![0.0; dim];
+        // the section was read above, and an opened file never changes
+        if let Ok(asset) = file.asset()
+            && let Some(section) = asset.container.section(Tag::PROJECTION)
+            && let Ok(projection) = Projection::parse(section)
+        {
+            project(kernels, &projection, trunk, &mut out);
+        }
+        out
+    })))
+}
+
 /// A class of an answer.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Scored {
@@ -130,43 +160,50 @@ pub struct Answer {
 
 impl Default for Answer {
     fn default() -> Self {
-        let decision = Decision { class: None, score: 0.0, unknown: true };
         let (top, nearest) = (heapless::Vec::new(), Nearests::new());
-        Self { decision, top, nearest, times: Times::default() }
+        Self { decision: Decision::default(), top, nearest, times: Times::default() }
     }
 }
 
 /// Turns pictures into answers. Its buffers are made once.
-pub struct Classifier<'a> {
+pub struct Classifier {
     embedder: Embedder,
-    head: Head<'a>,
-    thresholds: Calibration,
-    has_text: bool,
-    has_cache: bool,
+    /// Where the head's sections are. The views are made anew for each picture, which takes
+    /// microseconds, so that another head can take its place at any moment.
+    head: AssetFile,
+    kernels: &'static Kernels,
+    kind: Option<HeadKind>,
+    params: HeadParams,
+    temperature: f32,
+    thresholds: Thresholds,
+    class_rules: Vec<ClassRule>,
     buffers: Buffers,
     probabilities: Vec<f32>,
 }
 
-impl<'a> Classifier<'a> {
-    /// With the encoder and the head of a complete asset, `file.asset()`.
+impl Classifier {
+    /// With the encoder and the head of a complete asset.
     ///
     /// # Errors
     /// The asset lacks a part, or has a damaged one.
     pub fn new(
         file: &AssetFile,
-        asset: &Asset<'a>,
         kernels: &'static Kernels,
         threads: usize,
     ) -> Result<Self, PipelineError> {
-        let head = Head::new(asset, kernels)?;
+        let asset = file.asset()?;
+        let head = Head::new(&asset, kernels)?;
         Ok(Self {
             embedder: Embedder::new(file, kernels, threads)?,
-            thresholds: asset.calibration.unwrap_or(UNCALIBRATED),
-            has_text: asset.text.is_some(),
-            has_cache: asset.cache.is_some(),
+            temperature: temperature(&asset),
+            thresholds: thresholds(&asset),
+            class_rules: Vec::new(),
+            params: *head.params(),
             buffers: Buffers::new(&head),
             probabilities: vec![0.0; head.classes()],
-            head,
+            kernels,
+            kind: None,
+            head: file.clone(),
         })
     }
 
@@ -174,15 +211,69 @@ impl<'a> Classifier<'a> {
     ///
     /// # Errors
     /// The asset lacks what `kind` needs.
-    pub fn with_kind(mut self, kind: HeadKind) -> Result<Self, HeadError> {
-        self.head = self.head.with_kind(kind)?;
+    pub fn with_kind(mut self, kind: HeadKind) -> Result<Self, PipelineError> {
+        self.kind = Some(kind);
+        self.set_head(self.head.clone())?;
         Ok(self)
     }
 
-    /// The head.
+    /// Answers by the head in `file` from now on, which was made with the same encoder, and by its
+    /// thresholds. After an error everything is as it was.
+    ///
+    /// # Errors
+    /// The file has no head, a damaged one, or one for another encoder.
+    pub fn set_head(&mut self, file: AssetFile) -> Result<(), PipelineError> {
+        let asset = file.asset()?;
+        let (found, expected) =
+            (asset.container.encoder_id(), self.head.asset()?.container.encoder_id());
+        if found != expected {
+            let foreign = AssetError::ForeignCache { asset: expected, cache: found };
+            return Err(file.error(foreign).into());
+        }
+        let head = self.head_of(&asset)?;
+        self.params = *head.params();
+        self.temperature = temperature(&asset);
+        self.thresholds = thresholds(&asset);
+        self.class_rules.clear();
+        self.buffers = Buffers::new(&head);
+        self.probabilities = vec![0.0; head.classes()];
+        self.head = file;
+        Ok(())
+    }
+
+    fn head_of<'a>(&self, asset: &Asset<'a>) -> Result<Head<'a>, HeadError> {
+        let head = Head::new(asset, self.kernels)?;
+        self.kind.map_or(Ok(head), |kind| head.with_kind(kind))
+    }
+
+    /// Where the head's sections are.
     #[must_use]
-    pub fn head(&self) -> &Head<'a> {
+    pub fn head(&self) -> &AssetFile {
         &self.head
+    }
+
+    /// The head's hyper-parameters.
+    #[must_use]
+    pub fn params(&self) -> &HeadParams {
+        &self.params
+    }
+
+    /// What makes an answer "unknown": the asset's thresholds, if [`Self::set_rules`] gave no others.
+    #[must_use]
+    pub fn thresholds(&self) -> &Thresholds {
+        &self.thresholds
+    }
+
+    /// Other thresholds, and rules of single classes in the order of the classes.
+    pub fn set_rules(&mut self, thresholds: Thresholds, class_rules: Vec<ClassRule>) {
+        self.thresholds = thresholds;
+        self.class_rules = class_rules;
+    }
+
+    /// The features of the last picture.
+    #[must_use]
+    pub fn embedding(&self) -> &Embedding {
+        &self.embedder.embedding
     }
 
     /// The probabilities of all classes in the last answer.
@@ -201,30 +292,40 @@ impl<'a> Classifier<'a> {
         top: usize,
         answer: &mut Answer,
     ) -> Result<(), PipelineError> {
-        let (embedding, mut times) = self.embedder.embed(frame)?;
+        let (_, mut times) = self.embedder.embed(frame)?;
         let begun = Instant::now();
+        // another handle to the same bytes, so that the views do not borrow from `self`
+        let file = self.head.clone();
+        let asset = file.asset()?;
+        let head = self.head_of(&asset)?;
+        let embedding = &self.embedder.embedding;
         let mut workspace = self.buffers.workspace();
-        answer.nearest =
-            self.head.logits(&embedding.trunk, &embedding.projected, &mut workspace)?;
-        let logits = &*workspace.logits;
-        probabilities(logits, self.thresholds.temperature, &mut self.probabilities);
+        answer.nearest = head.logits(&embedding.trunk, &embedding.projected, &mut workspace)?;
+        probabilities(workspace.logits, self.temperature, &mut self.probabilities);
         let cosine = answer.nearest.first().map(|nearest| nearest.cosine);
-        answer.decision = Decision::new(&self.probabilities, cosine, &self.thresholds);
-        self.rank(top.min(MAX_TOP), &mut answer.top);
+        answer.decision =
+            Decision::new(&self.probabilities, cosine, &self.thresholds, &self.class_rules);
+        self.rank(&asset, &head, top.min(MAX_TOP), &mut answer.top);
         times.head = begun.elapsed();
         answer.times = times;
         Ok(())
     }
 
     /// The `count` most probable classes; of equal ones the earlier class first.
-    fn rank(&self, count: usize, top: &mut heapless::Vec<Scored, MAX_TOP>) {
-        let kind = self.head.params().kind;
-        let has_text = self.has_text && kind != HeadKind::CacheOnly;
-        let has_cache = self.has_cache && kind != HeadKind::ZeroShot;
+    fn rank(
+        &self,
+        asset: &Asset<'_>,
+        head: &Head<'_>,
+        count: usize,
+        top: &mut heapless::Vec<Scored, MAX_TOP>,
+    ) {
+        let kind = head.params().kind;
+        let has_text = asset.text.is_some() && kind != HeadKind::CacheOnly;
+        let has_cache = asset.cache.is_some() && kind != HeadKind::ZeroShot;
         top.clear();
         for (class, &score) in self.probabilities.iter().enumerate() {
             let at = top.iter().take_while(|other| other.score >= score).count();
-            if at >= count || !self.head.is_candidate(class) {
+            if at >= count || !head.is_candidate(class) {
                 continue;
             }
             top.truncate(count - 1);
@@ -240,11 +341,11 @@ impl<'a> Classifier<'a> {
     }
 }
 
-/// For an asset without calibration: probabilities as they come, nothing is "unknown".
-const UNCALIBRATED: Calibration = Calibration {
-    temperature: 1.0,
-    unknown_score: 0.0,
-    unknown_cosine: -1.0,
-    ece: 0.0,
-    samples: 0,
-};
+/// An asset without calibration gives probabilities as they come, and nothing is "unknown".
+fn temperature(asset: &Asset<'_>) -> f32 {
+    asset.calibration.map_or(1.0, |calibration| calibration.temperature)
+}
+
+fn thresholds(asset: &Asset<'_>) -> Thresholds {
+    asset.calibration.as_ref().map_or(Thresholds::default(), Thresholds::from)
+}

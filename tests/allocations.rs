@@ -57,11 +57,10 @@ fn allocations(f: impl FnOnce()) -> usize {
 fn a_frame_allocates_nothing_after_warm_up() {
     let path = concat!(env!("CARGO_MANIFEST_DIR"), "/models/default.tipcam");
     let file = AssetFile::open(path).unwrap();
-    let asset = file.asset().unwrap();
     // The counter counts.
     assert!(allocations(|| drop(std::hint::black_box(vec![0u8; 100]))) > 0);
     for threads in [1, 2] {
-        let mut classifier = Classifier::new(&file, &asset, kernels::best(), threads).unwrap();
+        let mut classifier = Classifier::new(&file, kernels::best(), threads).unwrap();
         let (mut decoder, mut frame) = (Decoder::default(), Frame::new());
         let mut answer = Answer::default();
         decoder.decode("demo", DEMO_PHOTOGRAPH, &mut frame).unwrap();

@@ -104,6 +104,11 @@ impl<'a> CacheMut<'a> {
         Ok(id)
     }
 
+    /// The ids of keys that come are at least `id`.
+    pub fn ids_from(&mut self, id: u64) {
+        self.record.next_id = self.record.next_id.max(id);
+    }
+
     /// Appends a key that has an id; `next_id` stays as it is.
     pub(super) fn push_with_id(&mut self, key: &Key<'_>, id: u64) -> Result<(), AssetError> {
         let (dim, index) = (self.mean.len(), self.len());

@@ -123,6 +123,16 @@ impl AssetFile {
         Self::new(Store::Mapped(map), name)
     }
 
+    /// A file's contents as they are now, copied into memory: whatever becomes of the file.
+    ///
+    /// # Errors
+    /// [`FileError`] that names the file, what is wrong and what to do.
+    pub fn read(path: impl AsRef<Path>) -> Result<Self, FileError> {
+        let mapped = Self::open(path)?;
+        let name = mapped.name().to_owned();
+        Self::new(Store::Owned(AlignedBytes::from(mapped.bytes())), name)
+    }
+
     /// The asset that is linked into this program: `models/default.tipcam`, or the file that
     /// `TIPCAM_ASSET` named when it was built; none if it was built without one.
     ///

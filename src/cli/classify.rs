@@ -7,11 +7,12 @@ use std::time::Instant;
 use anyhow::{Context, Result};
 use clap::Args;
 
-use super::answer::{About, Writer};
 use super::shared::{Format, Shared};
-use super::{Outcome, complain};
+use super::{Outcome, answer, complain};
 use crate::frame::{Decoder, Frame, FrameError, limits, source};
+use crate::lines::Lines;
 use crate::pipeline::{Answer, Classifier, MAX_TOP};
+use crate::watch::Labels;
 
 /// Say what is on photographs
 #[derive(Args)]
@@ -40,12 +41,13 @@ impl Classify {
     pub(super) fn run(self, shared: &Shared) -> Result<Outcome> {
         let file = shared.asset_file()?;
         let asset = shared.asset(&file)?;
-        let mut classifier = Classifier::new(&file, &asset, shared.kernels()?, shared.threads())
+        let mut classifier = Classifier::new(&file, shared.kernels()?, shared.threads())
             .with_context(|| file.name().to_owned())?;
-        let mut writer = Writer::new(&asset).with_context(|| file.name().to_owned())?;
+        let labels = Labels::new(&asset).with_context(|| file.name().to_owned())?;
+        let mut lines = Lines::new();
         let format = shared.format_or(Format::Json);
         let mut outcome = Outcome::Done;
-        let (mut decoder, mut frame, mut answer) =
+        let (mut decoder, mut frame, mut seen) =
             (Decoder::default(), Frame::new(), Answer::default());
         for input in inputs(&self.paths) {
             let begun = Instant::now();
@@ -63,15 +65,14 @@ impl Classify {
                 }
             };
             let source = input.name();
-            if let Err(error) = classifier.answer(&frame, self.top_k.into(), &mut answer) {
+            if let Err(error) = classifier.answer(&frame, self.top_k.into(), &mut seen) {
                 complain(&anyhow::Error::from(error).context(source.clone()));
                 outcome = Outcome::Partly;
                 continue;
             }
-            let about = About { source: &source, decode };
             match format {
-                Format::Json => super::print(writer.json(&about, &answer)?)?,
-                Format::Table => super::print(&writer.table(&about, &answer))?,
+                Format::Json => super::print(lines.answer(&source, decode, &labels, &seen)?)?,
+                Format::Table => super::print(&answer::picture(&source, &labels, &seen))?,
             }
         }
         Ok(outcome)

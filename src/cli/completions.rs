@@ -1,10 +1,10 @@
 //! `tipcam completions`: what a shell offers after the Tab key.
 
 use anyhow::Result;
-use clap::{Args, CommandFactory};
+use clap::Args;
 use clap_complete::Shell;
 
-use super::{Cli, Outcome};
+use super::{Outcome, command};
 
 /// Write the file with which a shell completes tipcam's command line
 #[derive(Args)]
@@ -22,7 +22,7 @@ pub(super) struct Completions {
 impl Completions {
     pub(super) fn run(self) -> Result<Outcome> {
         let mut script = Vec::new();
-        clap_complete::generate(self.shell, &mut Cli::command(), "tipcam", &mut script);
+        clap_complete::generate(self.shell, &mut command(), "tipcam", &mut script);
         super::print(&String::from_utf8(script)?)?;
         Ok(Outcome::Done)
     }

@@ -4,9 +4,9 @@ use std::fs;
 use std::path::PathBuf;
 
 use anyhow::{Context, Result};
-use clap::{Args, CommandFactory};
+use clap::Args;
 
-use super::{Cli, Outcome};
+use super::{Outcome, command};
 
 /// Write the manual pages
 #[derive(Args)]
@@ -23,11 +23,11 @@ impl Man {
     pub(super) fn run(self) -> Result<Outcome> {
         if let Some(folder) = &self.folder {
             fs::create_dir_all(folder)
-                .and_then(|()| clap_mangen::generate_to(Cli::command(), folder))
+                .and_then(|()| clap_mangen::generate_to(command(), folder))
                 .with_context(|| format!("writing manual pages to {}", folder.display()))?;
         } else {
             let mut page = Vec::new();
-            clap_mangen::Man::new(Cli::command()).render(&mut page)?;
+            clap_mangen::Man::new(command()).render(&mut page)?;
             super::print(&String::from_utf8(page)?)?;
         }
         Ok(Outcome::Done)

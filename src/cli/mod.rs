@@ -6,6 +6,7 @@ mod bench;
 mod build;
 mod classify;
 mod completions;
+mod config;
 mod dataset;
 mod doctor;
 mod edit;
@@ -25,10 +26,11 @@ mod shots;
 mod table;
 mod watch;
 
+use std::ffi::OsString;
 use std::io::{self, Write};
 use std::process::ExitCode;
 
-use clap::{Parser, Subcommand};
+use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
 
 use shared::Shared;
 
@@ -71,6 +73,9 @@ enum Command {
     Man(man::Man),
 }
 
+/// Exit code for a command line, or a configuration file in its place, that is not understood.
+const WRONG_LINE: u8 = 2;
+
 /// Whether everything that was asked for was done.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Outcome {
@@ -82,10 +87,25 @@ enum Outcome {
 
 /// Runs the program: parses the command line, runs one command and says what went wrong.
 pub fn main() -> ExitCode {
-    let Cli { shared, command } = Cli::parse();
+    let line: Vec<OsString> = std::env::args_os().collect();
+    let expanded = match config::expand(&command(), line.clone()) {
+        Ok(expanded) => expanded,
+        Err(error) => {
+            complain(&error);
+            return ExitCode::from(WRONG_LINE);
+        }
+    };
+    let matches = command().get_matches_from(expanded);
+    let Cli { shared, command } =
+        Cli::from_arg_matches(&matches).unwrap_or_else(|error| error.exit());
     let result = match command {
         Command::Classify(command) => command.run(&shared),
-        Command::Watch(command) => command.run(&shared),
+        Command::Watch(command) if command.print_config => {
+            print(&config::print(&self::command(), &matches))
+                .map(|()| Outcome::Done)
+                .map_err(Into::into)
+        }
+        Command::Watch(command) => command.run(&shared, &line),
         Command::Learn(command) => command.run(&shared),
         Command::Forget(command) => command.run(&shared),
         Command::Build(command) => command.run(&shared),
@@ -110,6 +130,11 @@ pub fn main() -> ExitCode {
             ExitCode::FAILURE
         }
     }
+}
+
+/// The command line's grammar.
+fn command() -> clap::Command {
+    config::with_variables(Cli::command())
 }
 
 /// Says on stderr what went wrong and why.
@@ -146,10 +171,8 @@ fn is_broken_pipe(error: &anyhow::Error) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use clap::CommandFactory;
-
     #[test]
     fn the_command_line_is_well_formed() {
-        super::Cli::command().debug_assert();
+        super::command().debug_assert();
     }
 }

@@ -1,65 +1,165 @@
+use core::iter;
 use core::time::Duration;
 
-use super::Decision;
-use crate::head::best;
+use super::{Agree, ClassRule, Decision, Rules};
 use crate::math;
 
-/// How calm a stream's label is.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Rules {
-    /// Time in which a picture's weight falls to 1/e; zero looks at each picture alone.
-    pub memory: Duration,
-    /// A class becomes the label when its smoothed probability reaches this.
-    pub enter: f32,
-    /// The label goes when its smoothed probability falls below this; at most `enter`.
-    pub leave: f32,
+/// What a [`Stabilizer`] keeps of one class.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct Track {
+    enter: Option<f32>,
+    smoothed: f32,
+    /// A bit for each of the newest pictures, the lowest for the last: whether it showed this class.
+    votes: u32,
 }
 
-impl Default for Rules {
-    fn default() -> Self {
-        Self { memory: Duration::from_millis(500), enter: 0.6, leave: 0.4 }
-    }
-}
-
-/// Smooths probabilities over time and keeps a label until it is clearly gone. Reads no clock: the
-/// same pictures with the same times give the same labels.
-pub struct Stabilizer<'s> {
-    rules: Rules,
-    smoothed: &'s mut [f32],
-    last: Option<Duration>,
-    label: Option<usize>,
-}
-
-impl<'s> Stabilizer<'s> {
-    /// A stabilizer that has seen nothing; `smoothed` has one value for each class and is overwritten.
+impl Track {
+    /// A class of which nothing was seen yet.
     #[must_use]
-    pub fn new(rules: Rules, smoothed: &'s mut [f32]) -> Self {
-        smoothed.fill(0.0);
-        Self { rules, smoothed, last: None, label: None }
+    pub const fn new(rule: &ClassRule) -> Self {
+        Self { enter: rule.enter, smoothed: 0.0, votes: 0 }
     }
 
-    /// Takes the answer for the picture of time `at` (since any fixed start) and gives the stable
-    /// label, none while nothing is sure, with its smoothed probability.
+    fn may_enter(&self, rules: &Rules) -> bool {
+        let Agree { k, n } = rules.agree;
+        let newest = u32::MAX >> 32u32.saturating_sub(n.into()).min(31);
+        self.smoothed >= self.enter.unwrap_or(rules.enter)
+            && (self.votes & newest).count_ones() >= k.into()
+    }
+}
+
+/// Makes a state of decisions: smooths probabilities over time, and keeps a class until it is clearly
+/// gone. Reads no clock: the same pictures with the same times give the same states.
+///
+/// The state is a class, or none: nothing is settled. That is so at the start, where pictures are
+/// unknown, and where they show now this and now that.
+///
+/// `S` holds a [`Track`] for each class: a `Vec`, an array or a slice of the caller's.
+#[derive(Clone, Debug)]
+pub struct Stabilizer<S> {
+    rules: Rules,
+    tracks: S,
+    class: Option<usize>,
+    /// Time of the first picture.
+    begun: Duration,
+    /// Time of the last picture.
+    last: Option<Duration>,
+    /// Time of the last change.
+    changed: Option<Duration>,
+    /// Since when the state is below `leave`.
+    below: Option<Duration>,
+}
+
+impl<S: AsRef<[Track]> + AsMut<[Track]>> Stabilizer<S> {
+    /// A stabilizer that has seen nothing, for [checked](Rules::check) rules. What `tracks` saw in
+    /// another stabilizer is forgotten.
+    #[must_use]
+    pub fn new(rules: Rules, mut tracks: S) -> Self {
+        clear(tracks.as_mut());
+        let (class, begun, last, changed, below) = (None, Duration::ZERO, None, None, None);
+        Self { rules, tracks, class, begun, last, changed, below }
+    }
+
+    /// Goes on with other rules; what was seen stays.
+    pub fn set_rules(&mut self, rules: Rules) {
+        self.rules = rules;
+    }
+
+    /// Takes the answer for the picture of time `at` (since any fixed start) and gives the state.
     ///
-    /// An unknown picture counts as one in which no class is probable. A picture that is not newer
-    /// than the one before changes nothing. Values behind the number of classes are ignored.
-    pub fn push(&mut self, at: Duration, probabilities: &[f32], decision: &Decision) -> Stable {
-        let weight = match self.last {
-            None => 1.0,
-            Some(last) => self.weight(at.saturating_sub(last)),
-        };
-        self.last = Some(self.last.map_or(at, |last| last.max(at)));
-        for (smoothed, &p) in self.smoothed.iter_mut().zip(probabilities) {
-            let target = if decision.unknown { 0.0 } else { p };
-            *smoothed = math::mul_add(weight, target - *smoothed, *smoothed);
+    /// An unknown picture counts as one in which no class is probable, and a probability that is
+    /// missing or not a number as 0. A picture that is not newer than the one before changes nothing.
+    pub fn push(&mut self, at: Duration, probabilities: &[f32], decision: &Decision) -> Settled {
+        if self.last.is_some_and(|last| at <= last) {
+            return self.settled(None);
         }
-        let score = |class: usize| self.smoothed.get(class).copied().unwrap_or(0.0);
-        let challenger = best(self.smoothed).filter(|&class| score(class) >= self.rules.enter);
-        let kept = self.label.filter(|&class| score(class) >= self.rules.leave);
-        // A class that has entered displaces the label only when it is the more probable one, which
-        // the best class is.
-        self.label = challenger.or(kept);
-        Stable { class: self.label, score: self.label.map_or(0.0, score) }
+        let weight = match self.last {
+            Some(last) => self.weight(at - last),
+            None => {
+                self.begun = at;
+                1.0
+            }
+        };
+        self.last = Some(at);
+        self.look(weight, probabilities, decision);
+        let next = self.next(at);
+        let change = (next != self.class).then(|| self.change(next, at));
+        self.settled(change)
+    }
+
+    /// Goes on with other classes, after one was taught or forgotten. `tracks` are those of the new
+    /// classes, and `to` gives the new number of an old class, none where it is gone. What was seen of
+    /// classes that became one is added.
+    ///
+    /// A state whose class is gone ends at once, whatever the rules say: that change has the time of
+    /// the last picture, and the old number in `from`. A class that has only another number makes no
+    /// change.
+    pub fn remap(&mut self, mut tracks: S, to: impl Fn(usize) -> Option<usize>) -> Settled {
+        let new = tracks.as_mut();
+        clear(new);
+        let classes = new.len();
+        let to = |class| to(class).filter(|&class| class < classes);
+        let class = self.class.and_then(to);
+        for (old, track) in self.tracks.as_ref().iter().enumerate() {
+            if let Some(class) = to(old) {
+                new[class].smoothed = (new[class].smoothed + track.smoothed).min(1.0);
+                new[class].votes |= track.votes;
+            }
+        }
+        self.tracks = tracks;
+        let gone = self.class.is_some() && class.is_none();
+        let at = self.last.unwrap_or_default();
+        let change = gone.then(|| self.change(None, at));
+        self.class = class;
+        self.settled(change)
+    }
+
+    /// Smooths, and counts which class was shown.
+    fn look(&mut self, weight: f32, probabilities: &[f32], decision: &Decision) {
+        let shown = decision.class.filter(|_| !decision.unknown);
+        let probabilities = probabilities.iter().copied().chain(iter::repeat(0.0));
+        for ((class, track), p) in self.tracks.as_mut().iter_mut().enumerate().zip(probabilities) {
+            // in this order NaN becomes 0
+            let target = if decision.unknown { 0.0 } else { p.max(0.0).min(1.0) };
+            track.smoothed = math::mul_add(weight, target - track.smoothed, track.smoothed);
+            track.votes = track.votes << 1 | u32::from(shown == Some(class));
+        }
+    }
+
+    /// The state that the rules want at this moment.
+    fn next(&mut self, at: Duration) -> Option<usize> {
+        let score = self.score();
+        let is_below = self.class.is_some() && score < self.rules.leave;
+        self.below = is_below.then(|| self.below.unwrap_or(at));
+        if self.changed.is_some_and(|changed| at - changed < self.rules.dwell) {
+            return self.class;
+        }
+        let gone = self.below.is_some_and(|below| at - below >= self.rules.leave_after);
+        // Whoever displaces a class must be the more probable one, however low its own threshold.
+        let least = self.class.map_or(f32::NEG_INFINITY, |_| score);
+        let tracks = self.tracks.as_ref().iter().enumerate();
+        let challengers = tracks.filter(|(_, track)| track.may_enter(&self.rules));
+        let best = challengers.fold((None, least), |best, (class, track)| {
+            if track.smoothed > best.1 { (Some(class), track.smoothed) } else { best }
+        });
+        best.0.or(self.class.filter(|_| !gone))
+    }
+
+    fn change(&mut self, to: Option<usize>, at: Duration) -> Change {
+        let change = Change { from: self.class, to, at };
+        (self.class, self.changed, self.below) = (to, Some(at), None);
+        change
+    }
+
+    fn settled(&self, change: Option<Change>) -> Settled {
+        let since = self.changed.unwrap_or(self.begun);
+        Settled { class: self.class, score: self.score(), since, change }
+    }
+
+    /// The state's smoothed probability.
+    fn score(&self) -> f32 {
+        let track = self.class.and_then(|class| self.tracks.as_ref().get(class));
+        track.map_or(0.0, |track| track.smoothed)
     }
 
     /// Share of a picture `passed` after the one before it.
@@ -69,107 +169,32 @@ impl<'s> Stabilizer<'s> {
     }
 }
 
-/// A stream's label.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Stable {
-    /// The class; none while nothing is sure.
-    pub class: Option<usize>,
-    /// Its smoothed probability.
-    pub score: f32,
+fn clear(tracks: &mut [Track]) {
+    for track in tracks {
+        *track = Track { enter: track.enter, ..Track::default() };
+    }
 }
 
-#[cfg(test)]
-mod tests {
-    extern crate std;
-    use std::vec;
-    use std::vec::Vec;
+/// A stream's state.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct Settled {
+    /// The class; none while nothing is settled.
+    pub class: Option<usize>,
+    /// Its smoothed probability; 0 without a class.
+    pub score: f32,
+    /// When the state came, by the clock of the pictures.
+    pub since: Duration,
+    /// The change that this picture made: every change of the state is told once.
+    pub change: Option<Change>,
+}
 
-    use super::*;
-
-    const RULES: Rules = Rules { memory: Duration::from_millis(300), enter: 0.6, leave: 0.4 };
-    const FRAME: Duration = Duration::from_millis(100);
-
-    fn known(probabilities: &[f32]) -> Decision {
-        let class = best(probabilities);
-        Decision { class, score: class.map_or(0.0, |class| probabilities[class]), unknown: false }
-    }
-
-    /// Labels of a sequence of frames 100 ms apart.
-    fn replay(rules: Rules, frames: &[[f32; 3]]) -> Vec<Option<usize>> {
-        let mut smoothed = [0.0; 3];
-        let mut stabilizer = Stabilizer::new(rules, &mut smoothed);
-        let times = (0u32..).map(|i| FRAME * i);
-        let labels = frames.iter().zip(times);
-        labels.map(|(p, at)| stabilizer.push(at, p, &known(p)).class).collect()
-    }
-
-    const A: [f32; 3] = [0.9, 0.05, 0.05];
-    const B: [f32; 3] = [0.05, 0.9, 0.05];
-    const UNSURE: [f32; 3] = [0.4, 0.3, 0.3];
-
-    #[test]
-    fn one_wrong_picture_does_not_change_the_label() {
-        assert_eq!(replay(RULES, &[A, A, A, B, A, A]), [Some(0); 6]);
-    }
-
-    #[test]
-    fn a_lasting_change_changes_the_label_once() {
-        let labels = replay(RULES, &[A, A, A, B, B, B, B, B, B]);
-        assert_eq!(labels[..4], [Some(0); 4]);
-        assert_eq!(labels.last(), Some(&Some(1)));
-        // A, perhaps nothing, B: it never goes back.
-        let first_b = labels.iter().position(|&label| label == Some(1)).unwrap();
-        assert!(labels[first_b..].iter().all(|&label| label == Some(1)));
-        assert!(labels[..first_b].iter().all(|&label| label != Some(2)));
-    }
-
-    #[test]
-    fn between_the_two_thresholds_the_label_stays_but_does_not_come() {
-        let between = [0.5, 0.3, 0.2];
-        assert_eq!(replay(RULES, &[between; 20]), [None; 20]);
-        let mut frames = vec![A; 5];
-        frames.extend([between; 20]);
-        assert_eq!(replay(RULES, &frames), [Some(0); 25]);
-        frames.extend([[0.2, 0.4, 0.4]; 20]);
-        assert_eq!(replay(RULES, &frames).last(), Some(&None));
-    }
-
-    #[test]
-    fn without_memory_each_picture_speaks_for_itself() {
-        let rules = Rules { memory: Duration::ZERO, ..RULES };
-        assert_eq!(replay(rules, &[A, B, UNSURE, A]), [Some(0), Some(1), None, Some(0)]);
-    }
-
-    #[test]
-    fn unknown_pictures_end_a_label() {
-        let mut smoothed = [0.0; 3];
-        let mut stabilizer = Stabilizer::new(RULES, &mut smoothed);
-        assert_eq!(stabilizer.push(FRAME, &A, &known(&A)).class, Some(0));
-        let unknown = Decision { unknown: true, ..known(&A) };
-        let labels = (2..12).map(|i| stabilizer.push(FRAME * i, &A, &unknown).class);
-        let labels: Vec<_> = labels.collect();
-        assert_eq!(labels[0], Some(0));
-        assert_eq!(labels.last(), Some(&None));
-    }
-
-    #[test]
-    fn the_weight_follows_the_time_that_passed_not_the_number_of_pictures() {
-        let score = |pieces: u32| {
-            let mut smoothed = [0.0; 3];
-            let mut stabilizer = Stabilizer::new(RULES, &mut smoothed);
-            stabilizer.push(Duration::ZERO, &A, &known(&A));
-            let step = Duration::from_millis(240) / pieces;
-            (1..=pieces).map(|i| stabilizer.push(step * i, &B, &known(&B)).score).last().unwrap()
-        };
-        assert!((score(1) - score(8)).abs() < 1e-5, "{} {}", score(1), score(8));
-    }
-
-    #[test]
-    fn time_that_runs_backwards_changes_nothing() {
-        let mut smoothed = [0.0; 3];
-        let mut stabilizer = Stabilizer::new(RULES, &mut smoothed);
-        let before = stabilizer.push(FRAME * 5, &A, &known(&A));
-        assert_eq!(stabilizer.push(FRAME, &B, &known(&B)), before);
-        assert_eq!(stabilizer.push(FRAME * 5, &B, &known(&B)), before);
-    }
+/// The state became another one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Change {
+    /// The class before; none where nothing was settled.
+    pub from: Option<usize>,
+    /// The class from now on.
+    pub to: Option<usize>,
+    /// When, by the clock of the pictures.
+    pub at: Duration,
 }

@@ -109,7 +109,7 @@ pub fn compare(
 }
 
 /// What every head stands on.
-struct Ground {
+pub(super) struct Ground {
     /// Text rows; no rows from shots yet.
     rows: Option<Rows>,
     cache: Option<CacheBuilder>,
@@ -118,7 +118,7 @@ struct Ground {
 }
 
 impl Ground {
-    fn new(recipe: &Recipe<'_>) -> Result<Self, FitError> {
+    pub(super) fn new(recipe: &Recipe<'_>) -> Result<Self, FitError> {
         let counts = recipe.check()?;
         let text_dim = recipe.classes.iter().find_map(|class| Some(class.text.as_ref()?.len()));
         let texts: Vec<_> = recipe.classes.iter().map(|class| class.text.clone()).collect();
@@ -134,7 +134,7 @@ impl Ground {
     }
 
     /// Hands `then` the shots, each of them held out once; none without shots.
-    fn leave_one_out<T>(
+    pub(super) fn leave_one_out<T>(
         &self,
         recipe: &Recipe<'_>,
         then: impl FnOnce(&LeaveOneOut<'_>) -> Result<T, FitError>,

@@ -20,20 +20,24 @@ pub mod train;
 pub mod unknown;
 
 mod build;
+mod draft;
 mod edit;
 mod error;
 mod evaluate;
 mod leave_one_out;
 mod recipe;
 mod refit;
+mod review;
 mod sections;
 
 pub use build::{Built, build, compare};
+pub use draft::{Draft, Forgotten, Learned, Moved};
 pub use edit::{Change, DUPLICATE, Duplicate, Forget, forget, learn};
 pub use error::FitError;
 pub use evaluate::{ClassScore, Evaluation, Summary};
 pub use recipe::{ClassSpec, Method, Recipe, Shot};
 pub use refit::{Ingredients, refit, refit_pays};
+pub use review::{Review, review};
 pub use unknown::Unknown;
 
 /// Maps a unit-norm trunk feature into the space of the text, as the encoder does it: with both

@@ -104,7 +104,7 @@ pub fn refit(asset: &Asset<'_>, built: &Built) -> Result<Change, FitError> {
     if let Some(cache) = &asset.cache {
         let class_of = |index: usize| Some(cache.class[index]);
         let mut cache = CacheBuilder::from_cache(cache, cache.classes(), class_of)?;
-        super::edit::weigh(&mut cache, built.reference_shots)?;
+        super::draft::weigh(&mut cache, built.reference_shots)?;
         replaced.push((Tag::CACHE, cache.finish(0)?.to_vec()));
     }
     let gone = PARTS.into_iter().filter(|tag| !replaced.iter().any(|(other, _)| other == tag));

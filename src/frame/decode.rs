@@ -6,6 +6,7 @@ use image::metadata::Orientation;
 use image::{ColorType, ImageDecoder, ImageError, ImageFormat, ImageReader};
 
 use super::limits::{self, MAX_FILE_BYTES};
+use super::turn::turn;
 use super::{Frame, FrameError, jpeg};
 
 /// Decodes pictures; keeps its memory from one to the next.
@@ -176,34 +177,4 @@ fn to_rgb(samples: &[u8], color: ColorType, format: ImageFormat, out: &mut [u8])
         };
     }
     Some(())
-}
-
-/// Turns a picture upright.
-fn turn(frame: &mut Frame, orientation: Orientation, turned: &mut Frame) {
-    let (width, height) = (frame.width() as usize, frame.height() as usize);
-    // Where the output's pixel (x, y) comes from: the start and the step along x and along y.
-    let last = (width * height) as isize - 1;
-    let (right, down) = (1, width as isize);
-    let (top_right, bottom_left) = (right * (width as isize - 1), last - (width as isize - 1));
-    let (start, along_x, along_y, swapped) = match orientation {
-        Orientation::NoTransforms => return,
-        Orientation::FlipHorizontal => (top_right, -right, down, false),
-        Orientation::Rotate180 => (last, -right, -down, false),
-        Orientation::FlipVertical => (bottom_left, right, -down, false),
-        Orientation::Rotate90FlipH => (0, down, right, true),
-        Orientation::Rotate90 => (bottom_left, -down, right, true),
-        Orientation::Rotate270FlipH => (last, -down, -right, true),
-        Orientation::Rotate270 => (top_right, down, -right, true),
-    };
-    let (out_width, out_height) = if swapped { (height, width) } else { (width, height) };
-    turned.resize(out_width as u32, out_height as u32);
-    let pixels = frame.pixels().as_chunks::<3>().0;
-    let rows = turned.pixels_mut().chunks_exact_mut(out_width * 3);
-    for (y, row) in rows.enumerate() {
-        let row_start = start + y as isize * along_y;
-        for (x, out) in row.as_chunks_mut::<3>().0.iter_mut().enumerate() {
-            *out = pixels[(row_start + x as isize * along_x) as usize];
-        }
-    }
-    std::mem::swap(frame, turned);
 }

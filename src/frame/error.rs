@@ -64,6 +64,34 @@ pub enum FrameError {
         /// Which option to give.
         remedy: &'static str,
     },
+    /// A program that has to be started for this input is not on this machine.
+    #[error("{name}: the program {program} is not installed; {remedy}")]
+    Program {
+        /// The input.
+        name: String,
+        /// The program.
+        program: &'static str,
+        /// How to install it.
+        remedy: &'static str,
+    },
+    /// A program that was started for this input has ended.
+    #[error("{name}: {program} has ended: {reason}")]
+    Ended {
+        /// The input.
+        name: String,
+        /// The program.
+        program: &'static str,
+        /// The last line of its messages, or how it ended.
+        reason: String,
+    },
+    /// A camera is not there, or gives nothing.
+    #[error("{name}: {reason}; waiting for the camera to come back")]
+    Lost {
+        /// The camera.
+        name: String,
+        /// What happened.
+        reason: String,
+    },
 }
 
 impl FrameError {
@@ -75,6 +103,16 @@ impl FrameError {
         Self::Damaged { name: name.into(), reason: reason.into() }
     }
 
+    pub(crate) fn lost(name: &str, reason: impl Into<String>) -> Self {
+        Self::Lost { name: name.into(), reason: reason.into() }
+    }
+
+    /// Whether opening the same input again may help: the camera or the way to it failed, not one
+    /// frame, and not what was asked for.
+    pub(crate) fn is_loss(&self) -> bool {
+        matches!(self, Self::Read { .. } | Self::Ended { .. } | Self::Lost { .. })
+    }
+
     /// Says in which frame of a stream it was.
     pub(crate) fn in_frame(mut self, number: u64) -> Self {
         let (Self::Read { name, .. }
@@ -82,7 +120,10 @@ impl FrameError {
         | Self::Unsupported { name, .. }
         | Self::TooBig { name, .. }
         | Self::Nothing { name }
-        | Self::Option { name, .. }) = &mut self;
+        | Self::Option { name, .. }
+        | Self::Program { name, .. }
+        | Self::Ended { name, .. }
+        | Self::Lost { name, .. }) = &mut self;
         name.push_str(&format!(", frame {number}"));
         self
     }

@@ -9,14 +9,20 @@
 mod decode;
 mod error;
 mod jpeg;
+mod motion;
 mod preprocess;
+mod region;
 mod resample;
 pub mod source;
+mod turn;
 
 pub use decode::{Decoder, decode, read};
 pub use error::FrameError;
+pub use motion::{Motion, MotionRules};
 pub use preprocess::Preprocessor;
-pub use source::{DEMO_PHOTOGRAPH, Format, Pace, Source, SourceOptions, Stamp, open};
+pub use region::Region;
+pub use source::{DEMO_PHOTOGRAPH, Format, Pace, Source, SourceOptions, Stamp, Uri, open};
+pub use turn::{Flip, Rotate};
 
 /// Sizes above which a picture is refused before memory is taken for it.
 pub mod limits {

@@ -116,6 +116,15 @@ pub struct FrameAnswer<'a> {
     pub ms: Millis,
     /// Frames captured so far that got no line, because a newer one was there first.
     pub dropped: u64,
+    /// The region of the frame that the line speaks of; written only where there are regions.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub region: Option<&'a str>,
+    /// Whether this frame changed `stable`; written only if so.
+    #[serde(skip_serializing_if = "is_false")]
+    pub changed: bool,
+    /// Nothing moved since an earlier frame: this line repeats its answer. Written only if so.
+    #[serde(skip_serializing_if = "is_false")]
+    pub still: bool,
     /// Set (and written) only when the buffer was too small for `nearest` or `top`.
     #[serde(skip_serializing_if = "is_false")]
     pub truncated: bool,
@@ -263,6 +272,9 @@ mod tests {
             nearest: &[],
             ms: Millis::default(),
             dropped: 3,
+            region: None,
+            changed: false,
+            still: false,
             truncated: false,
         };
         let mut out = [0; 1024];
@@ -349,6 +361,9 @@ mod tests {
             nearest: &nearest,
             ms: Millis { decode: worst, preprocess: worst, encode: worst, head: worst },
             dropped: u64::MAX,
+            region: Some(label),
+            changed: true,
+            still: true,
             truncated: false,
         };
         let mut out = [0; LINE_LEN];

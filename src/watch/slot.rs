@@ -16,8 +16,20 @@ struct State<T> {
     waiting: Option<T>,
     /// The third buffer while nothing waits, or two of them before the reader's first call.
     spare: [Option<T>; 2],
+    nudged: bool,
     closed: bool,
     counts: Counts,
+}
+
+/// What a reader is woken for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Taken<T> {
+    /// The newest item.
+    Item(T),
+    /// Somebody called [`Slot::nudge`]; there is no item.
+    Nudge,
+    /// The slot is closed and nothing waits any more.
+    End,
 }
 
 /// What went through a slot so far.
@@ -36,6 +48,7 @@ impl<T> Slot<T> {
             state: Mutex::new(State {
                 waiting: None,
                 spare: [Some(second), Some(third)],
+                nudged: false,
                 closed: false,
                 counts: Counts::default(),
             }),
@@ -81,22 +94,34 @@ impl<T> Slot<T> {
         self.put(item)
     }
 
-    /// Waits for an item, giving back the buffer of the one before (`None` the first time).
-    ///
-    /// Returns `None` when the slot is closed and nothing waits any more.
-    pub fn take(&self, used: Option<T>) -> Option<T> {
+    /// Waits for an item or a nudge, giving back the buffer of the item before (`None` the first
+    /// time). An item goes before a nudge, and both before the end.
+    pub fn take(&self, used: Option<T>) -> Taken<T> {
         let mut state = self.lock();
         if let Some(used) = used
             && let Some(free) = state.spare.iter_mut().find(|spare| spare.is_none())
         {
             *free = Some(used);
         }
-        let empty = |state: &mut State<T>| state.waiting.is_none() && !state.closed;
+        let idle = |state: &mut State<T>| state.waiting.is_none() && !state.nudged && !state.closed;
         let mut state =
-            self.changed.wait_while(state, empty).unwrap_or_else(PoisonError::into_inner);
-        let item = state.waiting.take();
+            self.changed.wait_while(state, idle).unwrap_or_else(PoisonError::into_inner);
+        // whoever takes an item looks for what the nudge was about, too
+        let nudged = std::mem::take(&mut state.nudged);
+        match state.waiting.take() {
+            Some(item) => {
+                self.changed.notify_all();
+                Taken::Item(item)
+            }
+            None if nudged => Taken::Nudge,
+            None => Taken::End,
+        }
+    }
+
+    /// Wakes the reader although there is no item: something else waits for it.
+    pub fn nudge(&self) {
+        self.lock().nudged = true;
         self.changed.notify_all();
-        item
     }
 
     /// No item after this one: the reader gets what waits and then the end.
@@ -135,7 +160,7 @@ mod tests {
         for n in 1..=5 {
             slot.put(n);
         }
-        assert_eq!(slot.take(None), Some(5));
+        assert_eq!(slot.take(None), Taken::Item(5));
         assert_eq!(slot.counts(), Counts { put: 5, dropped: 4 });
     }
 
@@ -145,8 +170,8 @@ mod tests {
         slot.put(1);
         slot.close();
         slot.put(2);
-        assert_eq!(slot.take(None), Some(1));
-        assert_eq!(slot.take(Some(1)), None);
+        assert_eq!(slot.take(None), Taken::Item(1));
+        assert_eq!(slot.take(Some(1)), Taken::End);
         assert_eq!(slot.counts(), Counts { put: 2, dropped: 1 });
     }
 
@@ -157,8 +182,26 @@ mod tests {
             let reader = scope.spawn(|| slot.take(None));
             thread::sleep(Duration::from_millis(20));
             slot.close();
-            assert_eq!(reader.join().unwrap(), None);
+            assert_eq!(reader.join().unwrap(), Taken::End);
         });
+    }
+
+    #[test]
+    fn a_nudge_wakes_the_reader_once_and_an_item_goes_before_it() {
+        let slot = Slot::new(0, 0);
+        thread::scope(|scope| {
+            let reader = scope.spawn(|| slot.take(None));
+            thread::sleep(Duration::from_millis(20));
+            slot.nudge();
+            assert_eq!(reader.join().unwrap(), Taken::Nudge);
+        });
+        slot.nudge();
+        slot.put(7);
+        assert_eq!(slot.take(None), Taken::Item(7));
+        slot.nudge();
+        slot.close();
+        assert_eq!(slot.take(None), Taken::Nudge);
+        assert_eq!(slot.take(None), Taken::End);
     }
 
     #[test]
@@ -180,7 +223,7 @@ mod tests {
                 buffers
             });
             let (mut taken, mut before, mut used) = (0, 0, None);
-            while let Some(item) = slot.take(used.take()) {
+            while let Taken::Item(item) = slot.take(used.take()) {
                 assert!(*item > before, "{item} after {before}");
                 before = *item;
                 taken += 1;
@@ -203,7 +246,7 @@ mod tests {
                 slot.close();
             });
             let mut expected = 0;
-            while let Some(n) = slot.take(Some(0)) {
+            while let Taken::Item(n) = slot.take(Some(0)) {
                 expected += 1;
                 assert_eq!(n, expected);
             }

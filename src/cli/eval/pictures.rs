@@ -23,8 +23,8 @@ impl Eval {
         let file = shared.asset_file()?;
         let asset = shared.asset(&file)?;
         let named = || file.name().to_owned();
-        let mut classifier = Classifier::new(&file, &asset, shared.kernels()?, shared.threads())
-            .with_context(named)?;
+        let mut classifier =
+            Classifier::new(&file, shared.kernels()?, shared.threads()).with_context(named)?;
         if let Some(head) = self.head {
             let kind = head.kind().context(
                 "--head auto chooses where heads are made: `tipcam build`, `tipcam fit`, or here with \
@@ -70,7 +70,7 @@ impl Eval {
         if tally.n() == 0 {
             bail!("{}: there is no photograph to evaluate", dir.display());
         }
-        let summary = tally.summary(classifier.head().params(), mean_shots(&asset));
+        let summary = tally.summary(classifier.params(), mean_shots(&asset));
         Ok((tally, summary, outcome))
     }
 }

@@ -1,25 +1,35 @@
 //! Where frames come from, one file per kind of source.
 
+#[cfg(all(feature = "camera", target_os = "linux"))]
+mod camera;
 mod demo;
 mod images;
+mod layout;
 mod mjpeg;
 mod pace;
 mod raw;
 mod reader;
 #[cfg(test)]
 mod tests;
+mod uri;
 mod y4m;
 mod yuv;
 
+use std::fmt;
 use std::path::Path;
+use std::str::FromStr;
 use std::sync::Arc;
 
+#[cfg(all(feature = "camera", target_os = "linux"))]
+pub use camera::{Camera, Mode, cameras};
 pub use demo::DEMO_PHOTOGRAPH;
 pub use images::{is_picture, pictures};
 pub use pace::Pace;
+pub use uri::{Address, Uri};
 
 use self::reader::Input;
-use super::{Frame, FrameError};
+use super::turn::turned;
+use super::{Flip, Frame, FrameError, Rotate};
 
 /// What a source says about a frame.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -36,8 +46,20 @@ pub trait Source: Send {
     ///
     /// # Errors
     /// A frame that cannot be read or decoded. The source may be asked again: it goes on with the
-    /// frame after it, or says `None` where nothing can follow.
+    /// frame after it, or says `None` where nothing can follow. A live source never ends: after a
+    /// loss it waits, and opens its camera again.
     fn next(&mut self, into: &mut Frame) -> Result<Option<Stamp>, FrameError>;
+
+    /// Whether this is a camera: its frames come at their own pace, and errors are no reason to
+    /// give it up.
+    fn is_live(&self) -> bool {
+        false
+    }
+
+    /// Frames a second of a recording that says so; `None` for what comes at its own pace.
+    fn rate(&self) -> Option<f64> {
+        None
+    }
 }
 
 /// How a stream's bytes are to be read.
@@ -55,12 +77,24 @@ pub enum Format {
     Yuv420p,
     /// Y U Y V bytes, what most USB cameras give (YUY2).
     Yuyv,
+    /// A plane of Y, then rows of U V pairs that four pixels share.
+    Nv12,
+    /// Y alone.
+    Grey,
 }
 
 impl Format {
     /// Every format.
-    pub const ALL: [Self; 6] =
-        [Self::Images, Self::Y4m, Self::Mjpeg, Self::Rgb24, Self::Yuv420p, Self::Yuyv];
+    pub const ALL: [Self; 8] = [
+        Self::Images,
+        Self::Y4m,
+        Self::Mjpeg,
+        Self::Rgb24,
+        Self::Yuv420p,
+        Self::Yuyv,
+        Self::Nv12,
+        Self::Grey,
+    ];
 
     /// The name for people and command lines.
     #[must_use]
@@ -72,13 +106,9 @@ impl Format {
             Self::Rgb24 => "rgb24",
             Self::Yuv420p => "yuv420p",
             Self::Yuyv => "yuyv",
+            Self::Nv12 => "nv12",
+            Self::Grey => "grey",
         }
-    }
-
-    /// The format of that name.
-    #[must_use]
-    pub fn parse(name: &str) -> Option<Self> {
-        Self::ALL.into_iter().find(|format| format.name() == name)
     }
 
     fn of_extension(path: &Path) -> Option<Self> {
@@ -89,32 +119,92 @@ impl Format {
             "rgb" | "rgb24" => Self::Rgb24,
             "i420" | "yuv" | "yuv420p" => Self::Yuv420p,
             "yuy2" | "yuyv" => Self::Yuyv,
+            "nv12" => Self::Nv12,
+            "grey" | "gray" => Self::Grey,
             _ => return None,
         })
     }
 }
 
-/// What cannot be read from the source itself.
-#[derive(Clone, Copy, Debug, Default, PartialEq)]
-pub struct SourceOptions {
-    /// How to read the bytes; without it the name's ending and the first bytes tell.
-    pub format: Option<Format>,
-    /// Width and height of raw frames.
-    pub size: Option<(u32, u32)>,
-    /// Begin again at the end. Needs something that can be read twice.
-    pub looped: bool,
+impl fmt::Display for Format {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(self.name())
+    }
 }
 
-/// Opens `demo` (the bundled photographs), `-` (standard input), a folder, a pattern of files, a
-/// picture, or a stream's file or pipe.
+impl FromStr for Format {
+    type Err = FrameError;
+
+    fn from_str(text: &str) -> Result<Self, FrameError> {
+        let found = Self::ALL.into_iter().find(|format| format.name() == text);
+        found.ok_or_else(|| FrameError::Option {
+            name: text.into(),
+            reason: "there is no such format".into(),
+            remedy: "give images, y4m, mjpeg, rgb24, yuv420p, yuyv, nv12 or grey",
+        })
+    }
+}
+
+/// What cannot be read from the source itself, or is asked of a camera.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct SourceOptions {
+    /// How to read the bytes, and which of its formats a camera shall give; without it the name's
+    /// ending and the first bytes tell, and a camera's cheapest is taken.
+    pub format: Option<Format>,
+    /// Width and height: of raw frames as they are, of a camera's frames the nearest that it has,
+    /// and what videos and streams are scaled to.
+    pub size: Option<(u32, u32)>,
+    /// Frames a second, at most, of something live. Whatever else there is comes as fast as it is
+    /// asked for, see [`Pace`].
+    pub rate: Option<f64>,
+    /// Begin again at the end. Needs something that can be read twice.
+    pub looped: bool,
+    /// How frames are turned.
+    pub rotate: Rotate,
+    /// How frames are mirrored, after that.
+    pub flip: Flip,
+}
+
+/// Opens what a [`Uri`] names: a camera, a stream, a video, pictures, a pipe or the demo.
+///
+/// A camera that is not there yet is no error: [`Source::next`] tells of it and waits.
 ///
 /// # Errors
-/// [`FrameError::Read`], [`FrameError::Nothing`] where no picture is found, and
-/// [`FrameError::Option`] where an option is missing or does not fit.
+/// [`FrameError::Read`], [`FrameError::Nothing`] where no picture is found, [`FrameError::Option`]
+/// where an option is missing or does not fit, and [`FrameError::Program`] where one is missing.
 pub fn open(input: &str, options: SourceOptions) -> Result<Box<dyn Source>, FrameError> {
-    if input == "demo" {
-        return Ok(Box::new(demo::Demo::new(options.looped)));
+    if options.rate.is_some_and(|rate| Pace::new(rate).is_none()) {
+        return Err(FrameError::Option {
+            name: input.parse::<Uri>()?.to_string(),
+            reason: "a rate is a number of frames a second above 0 and at most 1000".into(),
+            remedy: "give another --rate, or none",
+        });
     }
+    let source = match input.parse()? {
+        Uri::Demo => Box::new(demo::Demo::new(options.looped)),
+        Uri::Stdin => open_path("-", options)?,
+        Uri::Path(path) => open_path(&path, options)?,
+        // A video whose bytes somebody knows is read as those.
+        Uri::Video(path) if options.format.is_some() => open_path(&path, options)?,
+        uri => open_camera(&uri, options)?,
+    };
+    Ok(turned(source, options.rotate, options.flip))
+}
+
+#[cfg(all(feature = "camera", target_os = "linux"))]
+use camera::open as open_camera;
+
+#[cfg(not(all(feature = "camera", target_os = "linux")))]
+fn open_camera(uri: &Uri, _: SourceOptions) -> Result<Box<dyn Source>, FrameError> {
+    Err(FrameError::Unsupported {
+        name: uri.to_string(),
+        reason: "this program was built without cameras and videos: that".into(),
+        remedy: "build it on Linux with the feature `camera`, or pipe frames into it",
+    })
+}
+
+/// Opens `-` (standard input), a folder, a pattern of files, a picture, or a stream's file or pipe.
+fn open_path(input: &str, options: SourceOptions) -> Result<Box<dyn Source>, FrameError> {
     let path = Path::new(input);
     let format = options.format.or_else(|| Format::of_extension(path));
     let bytes_only = input == "-" || is_pipe(path);
@@ -136,7 +226,7 @@ pub fn open(input: &str, options: SourceOptions) -> Result<Box<dyn Source>, Fram
         Format::Images => Box::new(images::One::new(bytes)),
         Format::Mjpeg => Box::new(mjpeg::Mjpeg::new(bytes)),
         Format::Y4m => Box::new(y4m::Y4m::open(bytes)?),
-        Format::Rgb24 | Format::Yuv420p | Format::Yuyv => {
+        Format::Rgb24 | Format::Yuv420p | Format::Yuyv | Format::Nv12 | Format::Grey => {
             Box::new(raw::Raw::open(bytes, format, options.size)?)
         }
     })
@@ -159,7 +249,8 @@ fn sniff(bytes: &mut Input) -> Result<Format, FrameError> {
             return Err(FrameError::Option {
                 name: bytes.name().into(),
                 reason: "the first bytes do not tell what it is".into(),
-                remedy: "give --input-format: y4m, mjpeg, or rgb24, yuv420p or yuyv with --size WxH",
+                remedy: "give --input-format: y4m, mjpeg, or rgb24, yuv420p, yuyv, nv12 or grey with \
+                         --size WxH",
             });
         }
     })

@@ -1,17 +1,13 @@
+use super::layout::Layout;
 use super::reader::Input;
-use super::yuv::{self, Chroma, Range};
 use super::{Format, Source, Stamp};
 use crate::frame::{Frame, FrameError, limits};
 
-/// 4:2:0: four luma samples share a chroma sample.
-const I420: Chroma = Chroma::Shared(2, 2);
-
-/// Frames of raw pixels without any header; YUV is BT.601, limited range.
+/// Frames of raw pixels without any header.
 pub(super) struct Raw {
     input: Input,
-    format: Format,
-    width: u32,
-    height: u32,
+    layout: Layout,
+    /// One frame as it comes; empty where the frame is read straight into its place.
     bytes: Vec<u8>,
     number: u64,
     /// Whether a whole frame came since the beginning: else beginning again would never end.
@@ -19,6 +15,7 @@ pub(super) struct Raw {
 }
 
 impl Raw {
+    /// Frames without padding.
     pub(super) fn open(
         input: Input,
         format: Format,
@@ -27,7 +24,7 @@ impl Raw {
         let Some((width, height)) = size else {
             return Err(FrameError::Option {
                 name: input.name().into(),
-                reason: format!("raw {} frames do not say how big they are", format.name()),
+                reason: format!("raw {format} frames do not say how big they are"),
                 remedy: "give --size WIDTHxHEIGHT, such as --size 640x480",
             });
         };
@@ -39,28 +36,31 @@ impl Raw {
             });
         }
         limits::check_size(input.name(), width, height)?;
-        let (w, h) = (width as usize, height as usize);
-        let len = match format {
-            Format::Yuv420p => yuv::planar_len(w, h, I420),
-            Format::Yuyv => yuv::yuyv_len(w, h),
-            _ => 0,
-        };
-        Ok(Self { input, format, width, height, bytes: vec![0; len], number: 0, any: false })
+        match Layout::tight(format, width, height) {
+            Some(layout) => Ok(Self::new(input, layout)),
+            None => Err(FrameError::Option {
+                name: input.name().into(),
+                reason: format!("{format} frames are not raw pixels"),
+                remedy: "give --input-format rgb24, yuv420p, yuyv, nv12 or grey",
+            }),
+        }
+    }
+
+    pub(super) fn new(input: Input, layout: Layout) -> Self {
+        let bytes = vec![0; if layout.is_frame() { 0 } else { layout.len() }];
+        Self { input, layout, bytes, number: 0, any: false }
     }
 
     /// Bytes of the frame that were there.
     fn read(&mut self, into: &mut Frame) -> Result<usize, FrameError> {
-        match self.format {
-            Format::Yuv420p | Format::Yuyv => self.input.read_into(&mut self.bytes),
-            _ => self.input.read_into(into.pixels_mut()),
-        }
+        let place = if self.bytes.is_empty() { into.pixels_mut() } else { &mut self.bytes };
+        self.input.read_into(place)
     }
 }
 
 impl Source for Raw {
     fn next(&mut self, into: &mut Frame) -> Result<Option<Stamp>, FrameError> {
-        into.resize(self.width, self.height);
-        let width = self.width as usize;
+        self.layout.size(into);
         let mut have = self.read(into)?;
         if have == 0 && self.any && self.input.rewind()? {
             self.any = false;
@@ -71,17 +71,13 @@ impl Source for Raw {
         }
         let number = self.number;
         self.number += 1;
-        let whole = if self.bytes.is_empty() { into.pixels().len() } else { self.bytes.len() };
+        let whole = self.layout.len();
         if have < whole {
             return Err(cut_off(self.input.name(), number, have, whole));
         }
         self.any = true;
-        match self.format {
-            Format::Yuv420p => {
-                yuv::planar(&self.bytes, width, I420, Range::Limited, into.pixels_mut());
-            }
-            Format::Yuyv => yuv::yuyv(&self.bytes, width, Range::Limited, into.pixels_mut()),
-            _ => {}
+        if !self.bytes.is_empty() {
+            self.layout.convert(&self.bytes, into);
         }
         Ok(Some(Stamp { number, source: self.input.shared_name() }))
     }

@@ -11,6 +11,8 @@ use super::super::FrameError;
 pub(super) struct Input {
     name: Arc<str>,
     from: Box<dyn Read + Send>,
+    /// Whether it is a file, of which the frames do not come by themselves.
+    recording: bool,
     /// The same file, to go back to the beginning; only for a looped source.
     rewind: Option<File>,
     buffer: Vec<u8>,
@@ -28,21 +30,25 @@ impl Input {
             return if looped { Err(once(name)) } else { Ok(Self::new(name, io::stdin())) };
         }
         let file = File::open(name).map_err(fail)?;
-        let rewind = if looped {
-            if !file.metadata().map_err(fail)?.is_file() {
-                return Err(once(name));
-            }
-            Some(file.try_clone().map_err(fail)?)
-        } else {
-            None
-        };
-        Ok(Self { rewind, ..Self::new(name, file) })
+        let recording = file.metadata().map_err(fail)?.is_file();
+        if looped && !recording {
+            return Err(once(name));
+        }
+        let rewind = looped.then(|| file.try_clone().map_err(fail)).transpose()?;
+        Ok(Self { recording, rewind, ..Self::new(name, file) })
     }
 
     /// Reads from anything; cannot be looped.
     pub(super) fn new(name: &str, from: impl Read + Send + 'static) -> Self {
-        let from = Box::new(from);
-        Self { name: name.into(), from, rewind: None, buffer: Vec::new(), start: 0, end: false }
+        Self {
+            name: name.into(),
+            from: Box::new(from),
+            recording: false,
+            rewind: None,
+            buffer: Vec::new(),
+            start: 0,
+            end: false,
+        }
     }
 
     pub(super) fn name(&self) -> &str {
@@ -51,6 +57,10 @@ impl Input {
 
     pub(super) fn shared_name(&self) -> Arc<str> {
         self.name.clone()
+    }
+
+    pub(super) fn is_recording(&self) -> bool {
+        self.recording
     }
 
     /// Goes back to the beginning; `false` where the source is not looped.

@@ -1,7 +1,7 @@
 use super::raw::cut_off;
 use super::reader::Input;
 use super::yuv::{self, Chroma, Range};
-use super::{Source, Stamp};
+use super::{Pace, Source, Stamp};
 use crate::frame::{Frame, FrameError, limits};
 
 /// What every YUV4MPEG2 stream begins with.
@@ -20,18 +20,20 @@ pub(super) struct Y4m {
     broken: bool,
 }
 
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Debug, PartialEq)]
 struct Header {
     width: u32,
     height: u32,
     chroma: Chroma,
     range: Range,
+    /// Frames a second.
+    rate: Option<f64>,
 }
 
 impl Header {
     fn parse(name: &str, line: &[u8]) -> Result<Self, FrameError> {
         let line = String::from_utf8_lossy(line);
-        let (mut width, mut height) = (0, 0);
+        let (mut width, mut height, mut rate) = (0, 0, None);
         let (mut chroma, mut range) = (Chroma::Shared(2, 2), Range::Limited);
         for field in line.split(' ').skip(1).filter(|field| !field.is_empty()) {
             let number = |digits: &str| {
@@ -58,13 +60,23 @@ impl Header {
                         });
                     }
                 };
+            } else if let Some(fraction) = field.strip_prefix('F') {
+                // a stream that does not know its rate says 0:0 here
+                rate = rate_of(fraction);
             } else if field == "XCOLORRANGE=FULL" {
                 range = Range::Full;
             }
         }
         limits::check_size(name, width, height)?;
-        Ok(Self { width, height, chroma, range })
+        Ok(Self { width, height, chroma, range, rate })
     }
+}
+
+/// The number of a fraction such as `30000:1001`.
+fn rate_of(fraction: &str) -> Option<f64> {
+    let (frames, seconds) = fraction.split_once(':')?;
+    let rate = frames.parse::<f64>().ok()? / seconds.parse::<f64>().ok()?;
+    Pace::new(rate).map(|_| rate)
 }
 
 impl Y4m {
@@ -74,23 +86,30 @@ impl Y4m {
         let bytes = vec![0; len];
         Ok(Self { input, header, bytes, number: 0, any: false, broken: false })
     }
-}
 
-fn read_header(input: &mut Input) -> Result<Header, FrameError> {
-    match line(input)? {
-        Some(line) if line.starts_with(MAGIC) => Header::parse(input.name(), &line),
-        _ => Err(FrameError::damaged(input.name(), "it does not begin as a YUV4MPEG2 stream")),
+    /// Frames a second, as the header says.
+    pub(super) fn header_rate(&self) -> Option<f64> {
+        self.header.rate
     }
 }
 
-/// Takes one line, without its end; `None` at the end of the stream.
-fn line(input: &mut Input) -> Result<Option<Vec<u8>>, FrameError> {
+fn read_header(input: &mut Input) -> Result<Header, FrameError> {
+    let end = line(input)?.unwrap_or(0);
+    let line = &input.buffered()[..end];
+    if !line.starts_with(MAGIC) {
+        return Err(FrameError::damaged(input.name(), "it does not begin as a YUV4MPEG2 stream"));
+    }
+    let header = Header::parse(input.name(), line)?;
+    input.take(end + 1);
+    Ok(header)
+}
+
+/// Reads until a whole line is buffered and says how long it is; `None` at the end of the stream.
+fn line(input: &mut Input) -> Result<Option<usize>, FrameError> {
     loop {
         let end = input.buffered().iter().take(MAX_LINE).position(|&byte| byte == b'\n');
-        if let Some(end) = end {
-            let line = input.buffered()[..end].to_vec();
-            input.take(end + 1);
-            return Ok(Some(line));
+        if end.is_some() {
+            return Ok(end);
         }
         if input.buffered().len() >= MAX_LINE || !input.fill()? {
             let nothing = input.buffered().is_empty();
@@ -113,23 +132,29 @@ impl Source for Y4m {
             read_header(&mut self.input)?;
             head = line(&mut self.input)?;
         }
-        let Some(head) = head else { return Ok(None) };
+        let Some(end) = head else { return Ok(None) };
         let number = self.number;
-        if !head.starts_with(b"FRAME") {
+        if !self.input.buffered()[..end].starts_with(b"FRAME") {
             let error = FrameError::damaged(self.input.name(), "the word FRAME is not there");
             return Err(error.in_frame(number));
         }
+        self.input.take(end + 1);
         let have = self.input.read_into(&mut self.bytes)?;
         if have < self.bytes.len() {
             return Err(cut_off(self.input.name(), number, have, self.bytes.len()));
         }
-        let &Header { width, height, chroma, range } = &self.header;
+        let &Header { width, height, chroma, range, .. } = &self.header;
         into.resize(width, height);
-        yuv::planar(&self.bytes, width as usize, chroma, range, into.pixels_mut());
+        let columns = width as usize;
+        yuv::planar(&self.bytes, columns, columns, chroma, range, into.pixels_mut());
         self.broken = false;
         self.any = true;
         self.number += 1;
         Ok(Some(Stamp { number, source: self.input.shared_name() }))
+    }
+
+    fn rate(&self) -> Option<f64> {
+        self.header_rate().filter(|_| self.input.is_recording())
     }
 }
 
@@ -157,6 +182,16 @@ mod tests {
         assert_eq!(source.next(&mut frame).unwrap().unwrap().number, 1);
         assert_eq!(frame.pixels(), [9, 9, 9, 8, 8, 8]);
         assert!(source.next(&mut frame).unwrap().is_none());
+        assert_eq!(source.header_rate(), Some(30.0));
+        assert_eq!(source.rate(), None, "a pipe sets its own pace");
+    }
+
+    #[test]
+    fn a_rate_is_a_fraction_or_unknown() {
+        assert_eq!(rate_of("30000:1001"), Some(30000.0 / 1001.0));
+        for unknown in ["0:0", "0:1", "1:0", "25", "a:b", "-5:1", ""] {
+            assert_eq!(rate_of(unknown), None, "{unknown}");
+        }
     }
 
     #[test]

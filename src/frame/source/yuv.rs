@@ -72,13 +72,23 @@ pub(super) fn planar_len(width: usize, height: usize, chroma: Chroma) -> usize {
     width * height + planes
 }
 
-/// Converts the planes Y, Cb, Cr, [`planar_len`] bytes, to packed RGB.
-pub(super) fn planar(planes: &[u8], width: usize, chroma: Chroma, range: Range, out: &mut [u8]) {
+/// Converts the planes Y, Cb, Cr, whose luma rows begin `stride` bytes apart, to packed RGB.
+///
+/// There are [`planar_len`] bytes of them, with `stride` for the width.
+pub(super) fn planar(
+    planes: &[u8],
+    width: usize,
+    stride: usize,
+    chroma: Chroma,
+    range: Range,
+    out: &mut [u8],
+) {
     let matrix = range.matrix();
     let height = out.len() / 3 / width;
-    let (luma, colors) = planes.split_at(width * height);
-    let rows = luma.chunks_exact(width).zip(out.chunks_exact_mut(width * 3));
+    let (luma, colors) = planes.split_at(stride * height);
+    let rows = luma.chunks_exact(stride).zip(out.chunks_exact_mut(width * 3));
     for (y, (luma, out)) in rows.enumerate() {
+        let luma = &luma[..width];
         let out = out.as_chunks_mut::<3>().0;
         match chroma {
             Chroma::None => {
@@ -88,8 +98,8 @@ pub(super) fn planar(planes: &[u8], width: usize, chroma: Chroma, range: Range, 
             }
             Chroma::Shared(across, down) => {
                 let (cb, cr) = colors.split_at(colors.len() / 2);
-                let chroma_width = width.div_ceil(across);
-                let row = y / down * chroma_width..(y / down + 1) * chroma_width;
+                let stride = stride.div_ceil(across);
+                let row = y / down * stride..(y / down + 1) * stride;
                 let colors = cb[row.clone()].iter().zip(&cr[row]);
                 let groups = luma.chunks(across).zip(out.chunks_mut(across));
                 for ((luma, out), (&cb, &cr)) in groups.zip(colors) {
@@ -102,15 +112,39 @@ pub(super) fn planar(planes: &[u8], width: usize, chroma: Chroma, range: Range, 
     }
 }
 
-/// Bytes of one YUYV frame; an odd width has a whole last group.
-pub(super) fn yuyv_len(width: usize, height: usize) -> usize {
-    width.div_ceil(2) * 4 * height
+/// Bytes of one NV12 frame: a plane of Y, then rows of Cb Cr pairs that two rows share.
+pub(super) fn nv12_len(stride: usize, height: usize) -> usize {
+    stride * height + stride.next_multiple_of(2) * height.div_ceil(2)
 }
 
-/// Converts Y Cb Y Cr groups, [`yuyv_len`] bytes, to packed RGB.
-pub(super) fn yuyv(groups: &[u8], width: usize, range: Range, out: &mut [u8]) {
+/// Converts a plane of Y and one of Cb Cr pairs, [`nv12_len`] bytes, to packed RGB.
+pub(super) fn nv12(planes: &[u8], width: usize, stride: usize, range: Range, out: &mut [u8]) {
     let matrix = range.matrix();
-    let rows = groups.chunks_exact(width.div_ceil(2) * 4).zip(out.chunks_exact_mut(width * 3));
+    let height = out.len() / 3 / width;
+    let (luma, colors) = planes.split_at(stride * height);
+    let colors = colors.chunks_exact(stride.next_multiple_of(2));
+    let two_rows = luma.chunks(stride * 2).zip(out.chunks_mut(width * 6));
+    for ((luma, out), colors) in two_rows.zip(colors) {
+        for (luma, out) in luma.chunks_exact(stride).zip(out.chunks_exact_mut(width * 3)) {
+            let pairs = luma[..width].chunks(2).zip(out.as_chunks_mut::<3>().0.chunks_mut(2));
+            for ((luma, out), &[cb, cr]) in pairs.zip(colors.as_chunks::<2>().0) {
+                for (&y, out) in luma.iter().zip(out) {
+                    *out = matrix.rgb(y, cb, cr);
+                }
+            }
+        }
+    }
+}
+
+/// Bytes of a row of YUYV; an odd width has a whole last group.
+pub(super) fn yuyv_row(width: usize) -> usize {
+    width.div_ceil(2) * 4
+}
+
+/// Converts rows of Y Cb Y Cr groups that begin `stride` bytes apart to packed RGB.
+pub(super) fn yuyv(groups: &[u8], width: usize, stride: usize, range: Range, out: &mut [u8]) {
+    let matrix = range.matrix();
+    let rows = groups.chunks_exact(stride).zip(out.chunks_exact_mut(width * 3));
     for (groups, out) in rows {
         let pairs = out.as_chunks_mut::<3>().0.chunks_mut(2);
         for (&[y0, cb, y1, cr], out) in groups.as_chunks::<4>().0.iter().zip(pairs) {
@@ -167,13 +201,13 @@ mod tests {
         // The chroma of the last column and row is red.
         planes[9 + 4 + 3] = 255;
         let mut out = vec![0; 27];
-        planar(&planes, 3, Chroma::Shared(2, 2), Range::Full, &mut out);
+        planar(&planes, 3, 3, Chroma::Shared(2, 2), Range::Full, &mut out);
         let red = Range::Full.matrix().rgb(128, 128, 255);
         assert_eq!(out[24..], red);
         assert_eq!(out[..24], [128; 24]);
 
         let mut out = vec![0; 9];
-        yuyv(&[10, 128, 20, 128, 30, 128, 99, 128], 3, Range::Full, &mut out);
+        yuyv(&[10, 128, 20, 128, 30, 128, 99, 128], 3, 8, Range::Full, &mut out);
         assert_eq!(out, [10, 10, 10, 20, 20, 20, 30, 30, 30]);
     }
 
@@ -190,8 +224,8 @@ mod tests {
             .collect();
         let (mut a, mut b) = (vec![0; 72], vec![0; 72]);
         assert_eq!(planes.len(), planar_len(width, height, Chroma::Shared(2, 1)));
-        planar(&planes, width, Chroma::Shared(2, 1), Range::Limited, &mut a);
-        yuyv(&packed, width, Range::Limited, &mut b);
+        planar(&planes, width, width, Chroma::Shared(2, 1), Range::Limited, &mut a);
+        yuyv(&packed, width, yuyv_row(width), Range::Limited, &mut b);
         assert_eq!(a, b);
     }
 }

@@ -1,11 +1,9 @@
-//! The camera loop: capture, answer and report on three threads that never wait for a slower one.
+//! Capture, answer and report on three threads that never wait for a slower one.
 //!
 //! Between capture and answer, and between answer and report, there is a [`Slot`] in which the
 //! newest item wins. So a slow encoder costs frames, a slow reader of the output costs lines, and
 //! both are counted: every captured frame is reported or dropped. Time is taken here; what is
 //! called from here is told.
-
-mod slot;
 
 use std::io;
 use std::sync::Arc;
@@ -14,7 +12,7 @@ use std::sync::mpsc::{self, RecvTimeoutError};
 use std::thread;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-pub use slot::{Counts, Slot};
+use super::slot::{Slot, Taken};
 
 /// After this many failures in a row the input is taken for broken.
 pub const MAX_FAILURES: u32 = 16;
@@ -33,6 +31,8 @@ pub struct Captured<F> {
     pub since_start: Duration,
     /// Milliseconds since 1970-01-01T00:00:00Z at its arrival.
     pub unix_ms: u64,
+    /// The moment of its arrival; none before it.
+    pub at: Option<Instant>,
 }
 
 /// What to do with a frame while the one before is still waiting.
@@ -70,7 +70,7 @@ pub struct Account {
 
 /// Why a watch failed.
 #[derive(Debug, thiserror::Error)]
-pub enum WatchError<C, A> {
+pub enum RelayError<C, A> {
     /// The input failed [`MAX_FAILURES`] times in a row; the last failure.
     #[error("the input gives no more frames")]
     Input(#[source] C),
@@ -99,15 +99,27 @@ impl<F> Stopper<F> {
     }
 }
 
+/// Wakes the answering thread although no frame came, because something else waits for it.
+#[derive(Clone)]
+pub struct Waker(Arc<dyn Fn() + Send + Sync>);
+
+impl Waker {
+    /// Wakes it; never waits.
+    pub fn wake(&self) {
+        (self.0)();
+    }
+}
+
 /// A watch that was not started yet.
 ///
 /// `F` is a picture's buffer and `T` an answer's; three of each go round and nothing else is
 /// allocated per frame.
-pub struct Watch<F, T> {
+pub struct Relay<F, T> {
     frames: Arc<Slot<Captured<F>>>,
     answers: Arc<Slot<T>>,
     asked: Arc<AtomicBool>,
     policy: Policy,
+    live: bool,
 }
 
 /// What the capture thread leaves behind.
@@ -116,7 +128,7 @@ struct CaptureEnd<C> {
     failure: Option<C>,
 }
 
-impl<F, T> Watch<F, T>
+impl<F, T> Relay<F, T>
 where
     F: Default + Send + 'static,
     T: Default + Send + 'static,
@@ -128,7 +140,21 @@ where
             answers: Arc::new(Slot::new(T::default(), T::default())),
             asked: Arc::new(AtomicBool::new(false)),
             policy,
+            live: false,
         }
+    }
+
+    /// The same for a camera, which is never given up however often it fails.
+    #[must_use]
+    pub fn live(mut self, live: bool) -> Self {
+        self.live = live;
+        self
+    }
+
+    /// What wakes the answering thread between frames.
+    pub fn waker(&self) -> Waker {
+        let frames = Arc::clone(&self.frames);
+        Waker(Arc::new(move || frames.nudge()))
     }
 
     /// What ends this watch.
@@ -140,29 +166,30 @@ where
     ///
     /// `capture` fills a frame and says whether there was one; after an error it is called again.
     /// It and `complain`, which hears of its errors, run on a thread that is left alone when it still
-    /// waits for a frame at the end. `answer` runs on the caller's thread. `report` gets each answer
-    /// with the count of frames dropped so far, on a thread of its own.
+    /// waits for a frame at the end. `answer` runs on the caller's thread; without a frame it is called
+    /// because of [`Waker::wake`], and nothing is reported. `report` gets each answer with the count
+    /// of frames dropped so far, on a thread of its own.
     pub fn run<C, A>(
         self,
         mut capture: impl FnMut(&mut F) -> Result<bool, C> + Send + 'static,
         mut complain: impl FnMut(&C) + Send + 'static,
-        mut answer: impl FnMut(&Captured<F>, &mut T) -> Result<(), A>,
+        mut answer: impl FnMut(Option<&Captured<F>>, &mut T) -> Result<(), A>,
         mut report: impl FnMut(&T, u64) -> io::Result<()> + Send + 'static,
-    ) -> Result<Account, WatchError<C, A>>
+    ) -> Result<Account, RelayError<C, A>>
     where
         C: Send + 'static,
     {
-        let Self { frames, answers, asked, policy } = self;
+        let Self { frames, answers, asked, policy, live } = self;
 
         let (capture_done, capture_end) = mpsc::channel();
         let slot = Arc::clone(&frames);
         let capturing = move || {
-            let end = capture_all(&slot, policy, &mut capture, &mut complain);
+            let end = capture_all(&slot, policy, live, &mut capture, &mut complain);
             // received or not: sending after the watch has ended is no error
             let _ = capture_done.send(end);
             slot.close();
         };
-        spawn("capture", capturing).map_err(WatchError::Thread)?;
+        spawn("capture", capturing).map_err(RelayError::Thread)?;
 
         let (report_done, report_end) = mpsc::channel();
         let reported = Arc::new(AtomicU64::new(0));
@@ -176,21 +203,28 @@ where
         };
         if let Err(error) = spawn("report", reporting) {
             frames.close();
-            return Err(WatchError::Thread(error));
+            return Err(RelayError::Thread(error));
         }
 
         let mut failure = None;
         let (mut used, mut buffer) = (None, T::default());
-        while let Some(captured) = frames.take(used.take()) {
-            if let Err(error) = answer(&captured, &mut buffer) {
-                failure = Some(WatchError::Answer(error));
+        loop {
+            let captured = match frames.take(used.take()) {
+                Taken::Item(captured) => Some(captured),
+                Taken::Nudge => None,
+                Taken::End => break,
+            };
+            if let Err(error) = answer(captured.as_ref(), &mut buffer) {
+                failure = Some(RelayError::Answer(error));
                 break;
             }
-            buffer = match policy {
-                Policy::NewestWins => answers.put(buffer),
-                Policy::EveryFrame => answers.put_when_free(buffer),
-            };
-            used = Some(captured);
+            if captured.is_some() {
+                buffer = match policy {
+                    Policy::NewestWins => answers.put(buffer),
+                    Policy::EveryFrame => answers.put_when_free(buffer),
+                };
+            }
+            used = captured;
         }
         frames.close();
         answers.close();
@@ -198,7 +232,7 @@ where
         let end = match wait(&report_end, &asked).unwrap_or(Ok(())) {
             Ok(()) => End::Finished,
             Err(error) if error.kind() == io::ErrorKind::BrokenPipe => End::ReaderGone,
-            Err(error) => return Err(WatchError::Output(error)),
+            Err(error) => return Err(RelayError::Output(error)),
         };
         if let Some(failure) = failure {
             return Err(failure);
@@ -206,7 +240,7 @@ where
         let CaptureEnd { unreadable, failure } =
             capture_end.try_recv().unwrap_or(CaptureEnd { unreadable: 0, failure: None });
         if let Some(failure) = failure {
-            return Err(WatchError::Input(failure));
+            return Err(RelayError::Input(failure));
         }
         let captured = frames.counts().put;
         let reported = reported.load(Ordering::Relaxed);
@@ -221,6 +255,7 @@ fn spawn(name: &str, work: impl FnOnce() + Send + 'static) -> io::Result<()> {
 fn capture_all<F: Default, C>(
     slot: &Slot<Captured<F>>,
     policy: Policy,
+    live: bool,
     capture: &mut impl FnMut(&mut F) -> Result<bool, C>,
     complain: &mut impl FnMut(&C),
 ) -> CaptureEnd<C> {
@@ -233,7 +268,9 @@ fn capture_all<F: Default, C>(
             Ok(true) => {
                 in_a_row = 0;
                 captured.number = number;
-                captured.since_start = start.elapsed();
+                let now = Instant::now();
+                captured.at = Some(now);
+                captured.since_start = now - start;
                 captured.unix_ms = unix_ms();
                 number += 1;
                 captured = match policy {
@@ -244,8 +281,8 @@ fn capture_all<F: Default, C>(
             Ok(false) => break,
             Err(error) => {
                 unreadable += 1;
-                in_a_row += 1;
-                if in_a_row == MAX_FAILURES {
+                in_a_row = MAX_FAILURES.min(in_a_row + 1);
+                if in_a_row == MAX_FAILURES && !live {
                     return CaptureEnd { unreadable, failure: Some(error) };
                 }
                 complain(&error);
@@ -263,7 +300,7 @@ fn report_all<F, T>(
     report: &mut impl FnMut(&T, u64) -> io::Result<()>,
 ) -> io::Result<()> {
     let mut used = None;
-    while let Some(answer) = answers.take(used.take()) {
+    while let Taken::Item(answer) = answers.take(used.take()) {
         let dropped = frames.counts().dropped + answers.counts().dropped;
         report(&answer, dropped)?;
         reported.fetch_add(1, Ordering::Relaxed);
@@ -314,8 +351,11 @@ mod tests {
         }
     }
 
-    fn encoder(takes: Duration) -> impl FnMut(&Captured<u64>, &mut u64) -> Result<(), String> {
+    fn encoder(
+        takes: Duration,
+    ) -> impl FnMut(Option<&Captured<u64>>, &mut u64) -> Result<(), String> {
         move |captured, answer| {
+            let Some(captured) = captured else { return Ok(()) };
             assert_eq!(captured.number, captured.frame);
             thread::sleep(takes);
             *answer = captured.number;
@@ -336,7 +376,7 @@ mod tests {
     #[test]
     fn a_slow_encoder_costs_frames_which_are_counted_and_the_last_frame_is_answered() {
         let lines = Lines::default();
-        let account = Watch::new(Policy::NewestWins)
+        let account = Relay::new(Policy::NewestWins)
             .run(camera(200, MS), |_| (), encoder(20 * MS), collect(&lines))
             .unwrap();
         let lines = lines.lock().unwrap();
@@ -351,7 +391,7 @@ mod tests {
     #[test]
     fn every_frame_is_answered_when_it_counts() {
         let lines = Lines::default();
-        let account = Watch::new(Policy::EveryFrame)
+        let account = Relay::new(Policy::EveryFrame)
             .run(camera(50, Duration::ZERO), |_| (), encoder(MS), collect(&lines))
             .unwrap();
         assert_eq!((account.captured, account.reported, account.dropped), (50, 50, 0));
@@ -361,7 +401,7 @@ mod tests {
 
     #[test]
     fn a_stuck_reader_stalls_neither_capture_nor_a_stop() {
-        let watch = Watch::new(Policy::NewestWins);
+        let watch = Relay::new(Policy::NewestWins);
         let stopper = watch.stopper();
         let begun = Instant::now();
         let stuck = |_: &u64, _: u64| {
@@ -380,7 +420,7 @@ mod tests {
 
     #[test]
     fn a_stop_does_not_wait_for_a_camera_that_gives_nothing() {
-        let watch = Watch::new(Policy::NewestWins);
+        let watch = Relay::new(Policy::NewestWins);
         let stopper = watch.stopper();
         thread::spawn(move || {
             thread::sleep(20 * MS);
@@ -398,7 +438,7 @@ mod tests {
             lines += 1;
             if lines > 3 { Err(io::Error::from(io::ErrorKind::BrokenPipe)) } else { Ok(()) }
         };
-        let account = Watch::new(Policy::NewestWins)
+        let account = Relay::new(Policy::NewestWins)
             .run(camera(u64::MAX, MS), |_| (), encoder(MS), report)
             .unwrap();
         assert_eq!((account.end, account.reported), (End::ReaderGone, 3));
@@ -407,10 +447,10 @@ mod tests {
     #[test]
     fn a_full_disk_is_an_error() {
         let report = |_: &u64, _: u64| Err(io::Error::from(io::ErrorKind::StorageFull));
-        let error = Watch::new(Policy::NewestWins)
+        let error = Relay::new(Policy::NewestWins)
             .run(camera(u64::MAX, MS), |_| (), encoder(MS), report)
             .unwrap_err();
-        assert!(matches!(error, WatchError::Output(_)), "{error}");
+        assert!(matches!(error, RelayError::Output(_)), "{error}");
     }
 
     #[test]
@@ -424,7 +464,7 @@ mod tests {
         };
         let heard = Arc::new(Mutex::new(0));
         let ear = Arc::clone(&heard);
-        let account = Watch::new(Policy::EveryFrame)
+        let account = Relay::new(Policy::EveryFrame)
             .run(capture, move |_| *ear.lock().unwrap() += 1, encoder(MS), collect(&lines))
             .unwrap();
         assert_eq!((account.reported, account.unreadable), (10, 10));
@@ -434,18 +474,57 @@ mod tests {
     #[test]
     fn a_broken_input_is_given_up() {
         let capture = |_: &mut u64| Err("no device".to_owned());
-        let error = Watch::new(Policy::NewestWins)
+        let error = Relay::new(Policy::NewestWins)
             .run(capture, |_| (), encoder(MS), collect(&Lines::default()))
             .unwrap_err();
-        assert!(matches!(&error, WatchError::Input(e) if e == "no device"), "{error:?}");
+        assert!(matches!(&error, RelayError::Input(e) if e == "no device"), "{error:?}");
+    }
+
+    #[test]
+    fn a_camera_is_never_given_up() {
+        let lines = Lines::default();
+        let mut calls = 0;
+        let capture = move |frame: &mut u64| {
+            calls += 1;
+            *frame = 0;
+            match calls {
+                101 => Ok(true),
+                102 => Ok(false),
+                _ => Err("unplugged".to_owned()),
+            }
+        };
+        let account = Relay::new(Policy::NewestWins)
+            .live(true)
+            .run(capture, |_| (), encoder(MS), collect(&lines))
+            .unwrap();
+        assert_eq!((account.reported, account.unreadable), (1, 100));
+    }
+
+    #[test]
+    fn the_answering_thread_can_be_woken_without_a_frame() {
+        let watch = Relay::<u64, u64>::new(Policy::NewestWins);
+        let (waker, stopper) = (watch.waker(), watch.stopper());
+        thread::spawn(move || {
+            waker.wake();
+        });
+        let mut woken = 0;
+        let answer = |captured: Option<&Captured<u64>>, _: &mut u64| -> Result<(), String> {
+            assert!(captured.is_none());
+            woken += 1;
+            stopper.stop();
+            Ok(())
+        };
+        let dead = camera(u64::MAX, Duration::from_secs(3600));
+        watch.run(dead, |_| (), answer, collect(&Lines::default())).unwrap();
+        assert_eq!(woken, 1);
     }
 
     #[test]
     fn a_frame_that_cannot_be_answered_ends_the_watch_with_its_reason() {
-        let answer = |_: &Captured<u64>, _: &mut u64| Err("out of memory".to_owned());
-        let error = Watch::new(Policy::NewestWins)
+        let answer = |_: Option<&Captured<u64>>, _: &mut u64| Err("out of memory".to_owned());
+        let error = Relay::new(Policy::NewestWins)
             .run(camera(u64::MAX, MS), |_| (), answer, collect(&Lines::default()))
             .unwrap_err();
-        assert!(matches!(&error, WatchError::Answer(e) if e == "out of memory"), "{error:?}");
+        assert!(matches!(&error, RelayError::Answer(e) if e == "out of memory"), "{error:?}");
     }
 }

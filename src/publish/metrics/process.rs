@@ -1,0 +1,64 @@
+//! Figures of the process and of the machine, as far as the system tells them.
+
+use std::fs;
+use std::path::Path;
+use std::time::{Instant, SystemTime, UNIX_EPOCH};
+
+use super::text::Text;
+
+pub(super) fn render(text: &mut Text, begun: Instant) {
+    if let Some(celsius) = hottest(Path::new("/sys/class/thermal")) {
+        text.gauge("tipcam_temperature_celsius", "Temperature of the hottest part.", celsius);
+    }
+    let status = fs::read_to_string("/proc/self/status");
+    if let Some(bytes) = status.ok().and_then(|status| resident(&status)) {
+        text.gauge("process_resident_memory_bytes", "Resident memory size in bytes.", bytes);
+    }
+    // counted back from now: a board's clock may have been set long after the start
+    let start = SystemTime::now().checked_sub(begun.elapsed()).unwrap_or(UNIX_EPOCH);
+    let seconds = start.duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
+    text.gauge(
+        "process_start_time_seconds",
+        "Start time of the process since unix epoch in seconds.",
+        seconds,
+    );
+}
+
+/// Of all thermal zones of a system.
+fn hottest(zones: &Path) -> Option<f64> {
+    let zones = fs::read_dir(zones).ok()?.flatten();
+    let zone = |zone: fs::DirEntry| fs::read_to_string(zone.path().join("temp")).ok();
+    let millidegrees = zones.filter_map(zone).filter_map(|text| text.trim().parse::<i32>().ok());
+    // a zone that is not measured says something absurd
+    let credible = millidegrees.filter(|found| (-60_000..200_000).contains(found));
+    credible.max().map(|found| f64::from(found) / 1000.0)
+}
+
+fn resident(status: &str) -> Option<u64> {
+    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"))?;
+    let kib: u64 = line.trim().strip_suffix("kB")?.trim().parse().ok()?;
+    Some(kib * 1024)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_hottest_credible_zone_counts() {
+        let dir = tempfile::tempdir().unwrap();
+        assert_eq!(hottest(dir.path()), None);
+        for (zone, text) in [("a", "41250\n"), ("b", "39000"), ("c", "-274000"), ("d", "x")] {
+            fs::create_dir(dir.path().join(zone)).unwrap();
+            fs::write(dir.path().join(zone).join("temp"), text).unwrap();
+        }
+        fs::create_dir(dir.path().join("cooling_device0")).unwrap();
+        assert_eq!(hottest(dir.path()), Some(41.25));
+    }
+
+    #[test]
+    fn resident_memory_is_read_in_bytes() {
+        assert_eq!(resident("VmPeak:\t 9 kB\nVmRSS:\t    2048 kB\n"), Some(2_097_152));
+        assert_eq!(resident("VmPeak:\t 9 kB\n"), None);
+    }
+}

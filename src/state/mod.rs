@@ -1,0 +1,32 @@
+//! What was learned, kept safe: a journal beside the asset, and two assets to switch between.
+//!
+//! [`Store`] holds an asset's head and changes it; every change is on the disk before it is
+//! acknowledged, and a power cut at any byte leaves the state before or after it. [`Slots`] keeps two
+//! assets, of which a new one is on trial until it has proved itself; [`PublicKey`] looks whether an
+//! asset is signed. `docs/state.md` describes the files byte by byte and what survives what.
+
+mod disk;
+mod error;
+mod journal;
+mod lock;
+mod operation;
+mod rebase;
+mod record;
+mod replay;
+mod scan;
+mod signature;
+mod slots;
+mod store;
+mod thumbnails;
+
+#[cfg(test)]
+mod tests;
+
+pub use error::StateError;
+pub use lock::{FolderLock, Lock};
+pub use signature::PublicKey;
+pub use slots::{Begun, Slot, Slots};
+pub use store::{Forgotten, Learned, Moved, NewShot, Options, Store, Undone};
+
+/// Maps a unit-norm trunk feature into the space of the text; see [`Project`](crate::fit::Project).
+pub type OwnedProject = Box<dyn Fn(&[f32]) -> Vec<f32> + Send + Sync>;

@@ -1,0 +1,540 @@
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use super::disk::{Disk, Folder};
+use super::journal::{Journal, UNKNOWN};
+use super::lock::Lock;
+use super::operation::{Entry, Numbered, Operation};
+use super::record::MAX_SHOTS;
+use super::replay::{Effect, Workshop, head_of, identity};
+use super::thumbnails::{self, Held};
+use super::{OwnedProject, StateError, rebase};
+use crate::asset::{AssetFile, Space};
+use crate::fit::Duplicate;
+use crate::fit::matrix::Workers;
+
+/// How much of what is kept.
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// Operations in the journal from which on it is shortened.
+    pub journal_records: usize,
+    /// Bytes of the journal likewise.
+    pub journal_bytes: u64,
+    /// Operations that can be undone at least.
+    pub undo: usize,
+    /// Bytes of a shot's picture; larger ones are not kept.
+    pub thumbnail_bytes: usize,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self { journal_records: 256, journal_bytes: 4 << 20, undo: 32, thumbnail_bytes: 64 << 10 }
+    }
+}
+
+/// A shot to learn.
+#[derive(Clone, Debug, PartialEq)]
+pub struct NewShot {
+    /// Its feature of [`Store::space`], of unit norm.
+    pub feature: Vec<f32>,
+    /// Its name for people.
+    pub name: String,
+    /// A small picture of it, a JPEG.
+    pub thumbnail: Option<Vec<u8>>,
+}
+
+/// What [`Store::learn`] did.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Learned {
+    /// Ids of the new keys, in the order of the shots.
+    pub keys: Vec<u64>,
+    /// New shots that show nothing new.
+    pub duplicates: Vec<Duplicate>,
+    /// Whether the class was not there before.
+    pub new_class: bool,
+    /// Whether the head was trained with other shots and should be made again.
+    pub stale: bool,
+}
+
+/// What [`Store::forget_key`] and [`Store::forget_class`] did.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Forgotten {
+    /// Ids of the keys that went.
+    pub keys: Vec<u64>,
+    /// The class that went, if one did.
+    pub class: Option<String>,
+    /// Whether the head was trained with other shots and should be made again.
+    pub stale: bool,
+}
+
+/// What [`Store::move_key`] did.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Moved {
+    /// Whether the key's new class was not there before.
+    pub new_class: bool,
+    /// The class that went because it had nothing else, if one did.
+    pub class: Option<String>,
+    /// Whether the head was trained with other shots and should be made again.
+    pub stale: bool,
+}
+
+/// What [`Store::undo`] took back.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Undone {
+    /// The operation in words, as `3 shots of "mug" learned`.
+    pub what: String,
+    /// How many more can be undone.
+    pub left: usize,
+}
+
+/// An asset's head that learns, and a directory in which everything learned is on the disk before it is
+/// acknowledged. The encoder stays in the base asset and is never copied.
+pub struct Store {
+    workshop: Workshop,
+    options: Options,
+    /// What the operations apply to: the base's head or a snapshot.
+    anchor: AssetFile,
+    /// What was done since, and can be undone.
+    operations: Vec<Numbered>,
+    head: AssetFile,
+    generation: u64,
+    next_id: u64,
+    next_number: u64,
+    journal: Option<Journal>,
+    place: Option<Place>,
+    held: Held,
+    /// Operations and bytes from which on the journal is shortened.
+    long: (usize, u64),
+    failed: bool,
+    notes: Vec<String>,
+}
+
+/// The directory and the right to write there; none where that could not be had.
+struct Place {
+    path: PathBuf,
+    lock: Option<Lock>,
+}
+
+impl Store {
+    /// The head of `base` with all that was learned in `directory`, which is made with the first
+    /// operation. Where it cannot be written the head works and learning is refused, until it can.
+    ///
+    /// # Errors
+    /// Another program uses the directory, what is there belongs to another encoder or is damaged, or
+    /// the base has no head.
+    pub fn open(
+        base: AssetFile,
+        directory: &Path,
+        options: Options,
+        project: Option<OwnedProject>,
+        workers: Workers,
+    ) -> Result<Self, StateError> {
+        let mut place = Place { path: directory.to_owned(), lock: None };
+        let refused = match place.take() {
+            Ok(()) => None,
+            Err(error @ StateError::InUse { .. }) => return Err(error),
+            Err(error) => Some(error),
+        };
+        let disk: Box<dyn Disk> = Box::new(Folder::new(directory));
+        let mut store = Self::on(&base, Some(disk), options, project, workers)?;
+        store.place = Some(place);
+        if let Some(error) = refused {
+            store.failed = true;
+            store.notes.push(format!("nothing can be learned yet: {error}"));
+        }
+        Ok(store)
+    }
+
+    /// The head of `base` without a directory: it learns, and what it learned goes with the program.
+    ///
+    /// # Errors
+    /// The base has no head.
+    pub fn in_memory(
+        base: AssetFile,
+        options: Options,
+        project: Option<OwnedProject>,
+        workers: Workers,
+    ) -> Result<Self, StateError> {
+        Self::on(&base, None, options, project, workers)
+    }
+
+    pub(super) fn on(
+        base: &AssetFile,
+        disk: Option<Box<dyn Disk>>,
+        options: Options,
+        project: Option<OwnedProject>,
+        workers: Workers,
+    ) -> Result<Self, StateError> {
+        let asset = base.asset()?;
+        let space = match asset.cache {
+            Some(cache) => cache.space,
+            None if asset.has_encoder() => Space::Trunk,
+            None => Space::Projected,
+        };
+        let head = head_of(base)?;
+        let next_id = asset.cache.map_or(1, |cache| cache.next_id);
+        let identity = identity(&head)?;
+        let encoder = asset.container.encoder_id();
+        let mut store = Self {
+            workshop: Workshop { space, project, workers },
+            long: (options.journal_records, options.journal_bytes),
+            options,
+            anchor: head.clone(),
+            operations: Vec::new(),
+            head,
+            generation: 0,
+            next_id,
+            next_number: 1,
+            journal: disk.map(|disk| Journal::new(disk, encoder, identity, next_id)),
+            place: None,
+            held: Held::default(),
+            failed: false,
+            notes: Vec::new(),
+        };
+        store.load(identity)?;
+        Ok(store)
+    }
+
+    /// Takes over what is in the directory. `base` is the identity of the asset's own head.
+    fn load(&mut self, base: [u8; 32]) -> Result<(), StateError> {
+        let Some(journal) = &mut self.journal else { return Ok(()) };
+        let base_ids = self.next_id;
+        let Some(scanned) = journal.load(&mut self.notes)? else { return Ok(()) };
+        let snapshot = journal.snapshot().map(|name| snapshot(journal, &name)).transpose()?;
+        let snapshot_ids =
+            snapshot.as_ref().and_then(|file| Some(file.asset().ok()?.cache?.next_id));
+        self.next_id = base_ids.max(scanned.next_id).max(snapshot_ids.unwrap_or(0));
+        self.next_number = scanned.next_number;
+        if journal.header.base != base {
+            return self.carry(base, snapshot, scanned.operations);
+        }
+        if let Some(snapshot) = snapshot {
+            self.anchor = snapshot;
+        }
+        let operations = scanned.operations;
+        (self.head, self.operations) =
+            self.workshop.replay_possible(&self.anchor, operations, &mut self.notes);
+        if !journal.is_ready() {
+            self.renew();
+        }
+        self.sweep();
+        Ok(())
+    }
+
+    /// Brings what was learned on another base of the same encoder to this one.
+    fn carry(
+        &mut self,
+        base: [u8; 32],
+        snapshot: Option<AssetFile>,
+        operations: Vec<Numbered>,
+    ) -> Result<(), StateError> {
+        let Some(journal) = &mut self.journal else { return Ok(()) };
+        let first = journal.header.first_learned;
+        let carried = rebase::carry(snapshot.as_ref(), operations, first, self.next_id)?;
+        let operations = carried.operations;
+        let first_id = self.next_id;
+        journal.forget(base, first_id);
+        self.next_id += carried.keys.len() as u64;
+        self.next_number += operations.len() as u64;
+        (self.head, self.operations) =
+            self.workshop.replay_possible(&self.anchor, operations, &mut self.notes);
+        self.notes.push(format!(
+            "the asset is another one than before, with the same encoder: {} learned shots were carried \
+             over; what was forgotten of the asset itself is back",
+            carried.keys.len()
+        ));
+        match self.shorten(0) {
+            Ok(()) => {
+                if let Some(journal) = &mut self.journal {
+                    let disk = &mut *journal.disk;
+                    carried.keys.iter().for_each(|&(old, new)| thumbnails::rename(disk, old, new));
+                }
+                self.sweep();
+            }
+            Err(error) => self.note_failure(&error),
+        }
+        Ok(())
+    }
+
+    /// Writes a journal in place of one that cannot be built on.
+    fn renew(&mut self) {
+        self.floors();
+        let Some(journal) = &mut self.journal else { return };
+        if let Err(error) = journal.rewrite(&self.operations) {
+            self.note_failure(&error);
+        }
+    }
+
+    fn note_failure(&mut self, error: &StateError) {
+        self.failed = true;
+        self.notes.push(format!("nothing can be learned yet: {error}"));
+    }
+
+    /// What opening found and did that somebody should know.
+    #[must_use]
+    pub fn notes(&self) -> &[String] {
+        &self.notes
+    }
+
+    /// Whether what is learned is kept: there is a directory, and the last write to it went well.
+    #[must_use]
+    pub fn durable(&self) -> bool {
+        self.journal.is_some() && !self.failed
+    }
+
+    /// All sections but the encoder's, as they are now. Cloning shares them.
+    #[must_use]
+    pub fn head(&self) -> AssetFile {
+        self.head.clone()
+    }
+
+    /// Grows with every change of the head.
+    #[must_use]
+    pub fn generation(&self) -> u64 {
+        self.generation
+    }
+
+    /// The feature that shots are learned by.
+    #[must_use]
+    pub fn space(&self) -> Space {
+        self.workshop.space
+    }
+
+    /// Adds shots to class `label`, which may be new; without shots, a class that the vocabulary knows.
+    ///
+    /// # Errors
+    /// A feature or the label cannot be used, or the disk refuses: nothing has changed then.
+    pub fn learn(&mut self, label: &str, shots: &[NewShot]) -> Result<Learned, StateError> {
+        let label = usable(label)?;
+        if shots.len() > MAX_SHOTS {
+            let (what, found) = ("shots", shots.len());
+            return Err(StateError::TooMuch { what, found, max: MAX_SHOTS });
+        }
+        let first_id = self.next_id;
+        let features = shots.iter().map(|shot| (shot.feature.clone(), shot.name.clone()));
+        let operation = Operation::Learn { first_id, label, shots: features.collect() };
+        let effect = self.change(operation)?;
+        for (&key, shot) in effect.keys.iter().zip(shots) {
+            let Some(jpeg) = &shot.thumbnail else { continue };
+            if thumbnails::is_whole(jpeg, self.options.thumbnail_bytes) {
+                match &mut self.journal {
+                    Some(journal) => thumbnails::keep(&mut *journal.disk, key, jpeg),
+                    None => self.held.keep(key, jpeg.clone()),
+                }
+            }
+        }
+        let Effect { keys, duplicates, new_class, stale, .. } = effect;
+        Ok(Learned { keys, duplicates, new_class, stale })
+    }
+
+    /// Takes out one shot. A class that has nothing else goes with it.
+    ///
+    /// # Errors
+    /// There is no such key, it is the last one of all, or the disk refuses: nothing has changed then.
+    pub fn forget_key(&mut self, id: u64) -> Result<Forgotten, StateError> {
+        let Effect { keys, class, stale, .. } = self.change(Operation::ForgetKey(id))?;
+        Ok(Forgotten { keys, class, stale })
+    }
+
+    /// Takes out a class with its text and its shots.
+    ///
+    /// # Errors
+    /// There is no such class, it is the last one, or the disk refuses: nothing has changed then.
+    pub fn forget_class(&mut self, label: &str) -> Result<Forgotten, StateError> {
+        let operation = Operation::ForgetClass(label.to_owned());
+        let Effect { keys, class, stale, .. } = self.change(operation)?;
+        Ok(Forgotten { keys, class, stale })
+    }
+
+    /// Gives a shot to another class, which may be new. Its key stays.
+    ///
+    /// # Errors
+    /// There is no such key, the label cannot be used, or the disk refuses: nothing has changed then.
+    pub fn move_key(&mut self, id: u64, label: &str) -> Result<Moved, StateError> {
+        let operation = Operation::Move { id, label: usable(label)? };
+        let Effect { new_class, class, stale, .. } = self.change(operation)?;
+        Ok(Moved { new_class, class, stale })
+    }
+
+    /// Gives a class another label.
+    ///
+    /// # Errors
+    /// There is no class of the old label or one of the new, or the disk refuses: nothing has changed
+    /// then.
+    pub fn rename_class(&mut self, label: &str, new: &str) -> Result<(), StateError> {
+        let (label, new) = (label.to_owned(), usable(new)?);
+        self.change(Operation::Rename { label, new }).map(|_| ())
+    }
+
+    /// How many operations can be undone: at least the last [`Options::undo`], also those
+    /// of before a restart.
+    #[must_use]
+    pub fn undoable(&self) -> usize {
+        self.operations.len()
+    }
+
+    /// Takes back the last operation: the head is what it was before it. None if there is none.
+    ///
+    /// # Errors
+    /// The disk refuses: nothing has changed then.
+    pub fn undo(&mut self) -> Result<Option<Undone>, StateError> {
+        let Some((last, before)) = self.operations.split_last() else { return Ok(None) };
+        let head = self.workshop.replay(&self.anchor, before)?;
+        let (what, undone) = (last.operation.to_string(), last.number);
+        self.write(&Entry::Undo(undone))?;
+        self.next_number += 1;
+        self.operations.pop();
+        self.head = head;
+        self.generation += 1;
+        self.sweep();
+        Ok(Some(Undone { what, left: self.operations.len() }))
+    }
+
+    /// The picture of a shot, a JPEG, if it was kept.
+    #[must_use]
+    pub fn thumbnail(&self, key: u64) -> Option<Vec<u8>> {
+        match &self.journal {
+            Some(journal) => thumbnails::read(&*journal.disk, key),
+            None => self.held.get(key),
+        }
+    }
+
+    /// Shortens the journal: all but the last operations go into a snapshot. Happens by itself when it
+    /// is long; afterwards opening is quicker.
+    ///
+    /// # Errors
+    /// The disk refuses: everything is as it was then.
+    pub fn compact(&mut self) -> Result<(), StateError> {
+        let keep = self.options.undo;
+        if self.operations.len() > keep { self.shorten(keep) } else { Ok(()) }
+    }
+
+    /// Makes a change: worked out, put on the disk, and only then there.
+    fn change(&mut self, operation: Operation) -> Result<Effect, StateError> {
+        let (head, effect) = self.workshop.apply(&self.head, &operation)?;
+        self.write(&Entry::Do(&operation))?;
+        if let Operation::Learn { shots, .. } = &operation {
+            self.next_id += shots.len() as u64;
+        }
+        self.operations.push(Numbered { number: self.next_number, operation });
+        self.next_number += 1;
+        self.head = head;
+        self.generation += 1;
+        let bytes = self.journal.as_ref().map_or(0, Journal::len);
+        if self.operations.len() > self.long.0 || bytes > self.long.1 {
+            // The operation is safe already; what could not be shortened now is tried again later.
+            let _ = self.compact();
+            let bytes = self.journal.as_ref().map_or(0, Journal::len);
+            let records = self.operations.len() + self.options.journal_records / 2;
+            self.long.0 = records.max(self.options.journal_records);
+            self.long.1 = (2 * bytes).max(self.options.journal_bytes);
+        }
+        Ok(effect)
+    }
+
+    fn write(&mut self, entry: &Entry<&Operation>) -> Result<(), StateError> {
+        self.floors();
+        let Some(journal) = &mut self.journal else { return Ok(()) };
+        let written = self.place.as_mut().map_or(Ok(()), |place| place.take_again(journal));
+        let written =
+            written.and_then(|()| journal.append(self.next_number, entry, &self.operations));
+        self.failed = written.is_err();
+        written
+    }
+
+    /// Tells the journal what no later key or operation may be called.
+    fn floors(&mut self) {
+        if let Some(journal) = &mut self.journal {
+            journal.header.next_id = self.next_id;
+            journal.header.next_number = self.next_number;
+        }
+    }
+
+    /// Puts all but the last `keep` operations into a snapshot.
+    fn shorten(&mut self, keep: usize) -> Result<(), StateError> {
+        let fold = self.operations.len().saturating_sub(keep);
+        let mut anchor = self.workshop.replay(&self.anchor, &self.operations[..fold])?;
+        self.floors();
+        if let Some(journal) = &mut self.journal {
+            let identity = identity(&anchor)?;
+            journal.compact(anchor.bytes(), identity, &self.operations[fold..])?;
+            // the file on the disk takes no memory
+            if let Some(mapped) = journal.snapshot().and_then(|name| journal.disk.open(&name).ok())
+            {
+                anchor = mapped;
+            }
+        }
+        self.anchor = anchor;
+        self.operations.drain(..fold);
+        self.sweep();
+        Ok(())
+    }
+
+    /// Removes pictures of shots that nothing can bring back.
+    fn sweep(&mut self) {
+        let Some(journal) = &mut self.journal else { return };
+        let anchor = self.anchor.asset().ok().and_then(|asset| asset.cache);
+        let learned = |id: u64| {
+            self.operations.iter().any(|numbered| match &numbered.operation {
+                Operation::Learn { first_id, shots, .. } => {
+                    (*first_id..first_id + shots.len() as u64).contains(&id)
+                }
+                _ => false,
+            })
+        };
+        let stays = |id| learned(id) || anchor.is_some_and(|cache| cache.find(id).is_some());
+        thumbnails::sweep(&mut *journal.disk, stays);
+    }
+}
+
+impl Place {
+    fn take(&mut self) -> Result<(), StateError> {
+        let made = fs::create_dir_all(&self.path);
+        made.map_err(|error| StateError::write(self.path.display().to_string(), error))?;
+        self.lock = Some(Lock::take(&self.path)?);
+        Ok(())
+    }
+
+    /// Takes the directory if that was not possible before, and nobody has written there since.
+    fn take_again(&mut self, journal: &Journal) -> Result<(), StateError> {
+        if self.lock.is_none() {
+            self.take()?;
+            if let Err(error) = journal.is_unchanged() {
+                self.lock = None;
+                return Err(error);
+            }
+        }
+        Ok(())
+    }
+}
+
+/// The snapshot that the journal's records apply to, looked at from its first byte to its last.
+fn snapshot(journal: &mut Journal, name: &str) -> Result<AssetFile, StateError> {
+    let file = journal.disk.open(name)?;
+    let path = journal.disk.path(name);
+    file.check()
+        .map_err(|error| StateError::Damaged { path: path.clone(), what: error.to_string() })?;
+    let encoder = file.container()?.encoder_id();
+    if encoder != journal.header.encoder {
+        let (state, asset) = (encoder, journal.header.encoder);
+        return Err(StateError::OtherEncoder { path, state, asset });
+    }
+    let identity = identity(&file)?;
+    if journal.header.applies_to == UNKNOWN {
+        journal.header.applies_to = identity;
+    }
+    if identity != journal.header.applies_to {
+        let what = "it is not the file that the journal beside it continues".to_owned();
+        return Err(StateError::Damaged { path, what });
+    }
+    Ok(file)
+}
+
+/// A label without spaces around it.
+fn usable(label: &str) -> Result<String, StateError> {
+    let label = label.trim();
+    if label.is_empty() || label.chars().any(char::is_control) {
+        return Err(StateError::Label(label.escape_debug().to_string()));
+    }
+    Ok(label.to_owned())
+}
