@@ -9,6 +9,8 @@ import time
 from pathlib import Path
 
 HERE = Path(__file__).parent
+# What the page and its API ask for.
+TOKEN = "token-of-the-emulated-board"
 # The driver `vivid` is a webcam that shows test patterns; the rest is what a disk and a network need.
 MODULES = {"virtio_mmio": "", "virtio_blk": "", "virtio_net": "", "ext4": "",
            "vivid": "n_devs=1 node_types=0x1 num_inputs=1 input_types=0x0"}
@@ -75,22 +77,29 @@ def disk(folder, program):
     content.mkdir()
     shutil.copy(program, content / "tipcam")
     (content / "state").mkdir()
+    (content / "state/token").write_text(TOKEN)
     image = folder / "disk.ext4"
     image.unlink(missing_ok=True)
     subprocess.run(["mke2fs", "-q", "-t", "ext4", "-d", content, image, "384M"], check=True)
     return image
 
 
+def files(folder, program):
+    """All that a board is made of, in `folder`."""
+    kern, version = kernel(folder)
+    return kern / f"boot/vmlinuz-{version}", initrd(folder, kern, version), disk(folder, program)
+
+
 class Board:
     """A board that is switched on. Whatever goes wrong, it is switched off at the end of `with`."""
 
-    def __init__(self, kern, version, initrd, disk):
+    def __init__(self, kern, initrd, disk):
         with socket.socket() as free:
             free.bind(("127.0.0.1", 0))
             self.port = free.getsockname()[1]
         self.lines = queue.Queue()
         self.qemu = subprocess.Popen(
-            ["qemu-system-aarch64", *MACHINE, "-kernel", kern / f"boot/vmlinuz-{version}", "-initrd", initrd,
+            ["qemu-system-aarch64", *MACHINE, "-kernel", kern, "-initrd", initrd,
              "-append", "console=ttyAMA0 quiet panic=-1",
              "-drive", f"if=none,id=disk,format=raw,file={disk}", "-device", "virtio-blk-device,drive=disk",
              "-netdev", f"user,id=net,hostfwd=tcp:127.0.0.1:{self.port}-:4912", "-device", "virtio-net-device,netdev=net"],
