@@ -7,6 +7,7 @@ mod build;
 #[cfg(target_os = "linux")]
 mod cameras;
 mod classify;
+mod completions;
 mod config;
 mod dataset;
 mod doctor;
@@ -21,6 +22,7 @@ mod head;
 mod inspect;
 mod install;
 mod learn;
+mod man;
 mod progress;
 mod shared;
 mod shots;
@@ -73,6 +75,8 @@ enum Command {
     Bench(bench::Bench),
     Inspect(inspect::Inspect),
     Doctor(doctor::Doctor),
+    Completions(completions::Completions),
+    Man(man::Man),
 }
 
 /// Exit code for a command line, or a configuration file in its place, that is not understood.
@@ -122,6 +126,8 @@ pub fn main() -> ExitCode {
         Command::Bench(command) => command.run(&shared),
         Command::Inspect(command) => command.run(&shared),
         Command::Doctor(command) => command.run(&shared),
+        Command::Completions(command) => command.run(),
+        Command::Man(command) => command.run(),
     };
     match result {
         Ok(Outcome::Done) => ExitCode::SUCCESS,

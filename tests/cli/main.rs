@@ -131,7 +131,7 @@ fn help_shows_examples_for_every_command() {
     let help = tipcam(&["--help"]).succeeds().out;
     let mut commands = vec![
         "classify", "watch", "learn", "forget", "install", "build", "fit", "eval", "embed",
-        "inspect", "doctor",
+        "inspect", "doctor", "cameras", "completions", "man",
     ];
     if cfg!(feature = "import") {
         commands.push("encoder");
