@@ -14,6 +14,7 @@ mod classify;
 mod fit;
 mod keep;
 mod make;
+mod service;
 mod watch;
 
 use std::fs;
@@ -130,8 +131,20 @@ fn write_stripes(path: &str, width: usize) {
 fn help_shows_examples_for_every_command() {
     let help = tipcam(&["--help"]).succeeds().out;
     let mut commands = vec![
-        "classify", "watch", "learn", "forget", "install", "build", "fit", "eval", "embed",
-        "inspect", "doctor", "cameras", "completions", "man",
+        "classify",
+        "watch",
+        "learn",
+        "forget",
+        "install",
+        "build",
+        "fit",
+        "eval",
+        "embed",
+        "inspect",
+        "doctor",
+        "cameras",
+        "completions",
+        "man",
     ];
     if cfg!(feature = "import") {
         commands.push("encoder");
