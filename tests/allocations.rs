@@ -2,21 +2,37 @@
 //! months then needs tomorrow the memory that it needs today.
 
 use std::alloc::{GlobalAlloc, Layout, System};
+use std::cell::Cell;
+use std::net::TcpListener;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
 
 use tipcam::asset::AssetFile;
+use tipcam::decide::{Decision, Settled};
 use tipcam::frame::{DEMO_PHOTOGRAPH, Decoder, Frame};
 use tipcam::kernels;
-use tipcam::pipeline::{Answer, Classifier};
+use tipcam::pipeline::{Answer, Classifier, Scored};
+use tipcam::publish::{
+    Examples, ExamplesSettings, Exec, ExecSettings, Metrics, Mqtt, MqttSettings, Tell,
+};
+use tipcam::watch::{Event, Health, Labels, Sink, View};
 
-/// Counts while it is asked to, on all threads.
+/// Counts while it is asked to, on all threads or on the one that asks.
 struct Counting;
 
 static COUNTS: AtomicBool = AtomicBool::new(false);
 static CALLS: AtomicUsize = AtomicUsize::new(0);
 
+/// The counter is one for all tests.
+static ALONE: Mutex<()> = Mutex::new(());
+
+thread_local! {
+    static COUNTS_HERE: Cell<bool> = const { Cell::new(false) };
+}
+
 fn count() {
-    if COUNTS.load(Ordering::Relaxed) {
+    if COUNTS.load(Ordering::Relaxed) || COUNTS_HERE.get() {
         CALLS.fetch_add(1, Ordering::Relaxed);
     }
 }
@@ -53,8 +69,18 @@ fn allocations(f: impl FnOnce()) -> usize {
     CALLS.load(Ordering::SeqCst)
 }
 
+/// The same on this thread only.
+fn own_allocations(f: impl FnOnce()) -> usize {
+    CALLS.store(0, Ordering::SeqCst);
+    COUNTS_HERE.set(true);
+    f();
+    COUNTS_HERE.set(false);
+    CALLS.load(Ordering::SeqCst)
+}
+
 #[test]
 fn a_frame_allocates_nothing_after_warm_up() {
+    let _alone = ALONE.lock().unwrap_or_else(PoisonError::into_inner);
     let path = concat!(env!("CARGO_MANIFEST_DIR"), "/models/default.tipcam");
     let file = AssetFile::open(path).unwrap();
     // The counter counts.
@@ -75,5 +101,59 @@ fn a_frame_allocates_nothing_after_warm_up() {
         });
         assert_eq!(found, 0, "allocations in 20 frames with {threads} threads");
         assert_eq!((answer.decision, answer.top), (first.decision, first.top));
+    }
+}
+
+#[test]
+fn a_frame_that_changes_nothing_allocates_nothing_in_any_sink() {
+    let _alone = ALONE.lock().unwrap_or_else(PoisonError::into_inner);
+    let labels: Arc<Labels> = Arc::new(["cat", "cup"].into_iter().collect());
+    let scored = |class, score| Scored { class, score, zero_shot: None, cache: None };
+    let answer = Answer {
+        decision: Decision { class: Some(1), score: 0.9, unknown: false, ..Decision::default() },
+        top: [scored(1, 0.9), scored(0, 0.1)].into_iter().collect(),
+        ..Answer::default()
+    };
+    let view = |region: &str| View {
+        region: Some(region.into()),
+        answer: answer.clone(),
+        stable: Settled { class: Some(1), score: 0.9, ..Settled::default() },
+        ..View::default()
+    };
+    let mut event = Event {
+        arrived: Some(Instant::now()),
+        labels,
+        views: vec![view("left"), view("right")],
+        ..Event::default()
+    };
+    let frame = Frame::new();
+
+    // a broker that never answers, a folder, a command: nothing of it is reached in these frames
+    let silent = TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!("mqtt://{}", silent.local_addr().unwrap());
+    let folder = tempfile::tempdir().unwrap();
+    let tell: Tell = Arc::new(|_: &str| {});
+    let mqtt = MqttSettings { url, ..MqttSettings::default() };
+    let exec = ExecSettings { command: "true".to_owned(), ..ExecSettings::default() };
+    let directory = folder.path().to_owned();
+    let examples = ExamplesSettings { directory, ..ExamplesSettings::default() };
+    let sinks: [(&str, Box<dyn Sink>); 4] = [
+        ("mqtt", Box::new(Mqtt::new(mqtt, Arc::clone(&tell)).unwrap())),
+        ("exec", Box::new(Exec::new(exec, Arc::clone(&tell)).unwrap())),
+        ("examples", Box::new(Examples::new(examples, tell).unwrap())),
+        ("metrics", Box::new(Metrics::new(Arc::new(Health::default()), Vec::new()).meter())),
+    ];
+    for (name, mut sink) in sinks {
+        // the first frame is a change, and that may allocate
+        assert!(own_allocations(|| sink.frame(&frame, &event)) > 0, "{name}: the counter counts");
+        let found = own_allocations(|| {
+            for number in 1..=1000 {
+                event.number = number;
+                event.since_start = Duration::from_millis(number * 33);
+                event.unix_ms = number * 33;
+                sink.frame(&frame, &event);
+            }
+        });
+        assert_eq!(found, 0, "{name}: allocations in 1,000 frames");
     }
 }

@@ -118,7 +118,7 @@ fn a_program_killed_at_any_moment_has_lost_nothing_that_it_acknowledged() {
         let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
         // the moment counts from the first thing learned, however slow the machine is
         let first = lines.by_ref().map_while(Result::ok).find(|line| line.starts_with("learned"));
-        sleep(Duration::from_micros(random(&mut state) % 30_000));
+        sleep(Duration::from_micros(random(&mut state) % 60_000));
         if let Err(error) = child.kill() {
             assert_eq!(error.kind(), ErrorKind::InvalidInput, "it has ended by itself");
         }

@@ -8,6 +8,7 @@ use serde::Serialize;
 use super::shared::{Format, Shared};
 use crate::asset::{Asset, AssetFile};
 use crate::fit::{Change, refit_pays};
+use crate::state::FolderLock;
 
 #[derive(Serialize)]
 struct Line<'a> {
@@ -35,17 +36,26 @@ struct Duplicate<'a> {
     cosine: f32,
 }
 
-/// The asset that a command changes.
+/// The asset that a command changes, which no other command changes meanwhile.
 pub(super) struct Target<'s> {
     path: &'s Path,
     /// Its contents; the linked asset's where the file is still to be made.
     pub(super) file: AssetFile,
     new: bool,
+    /// From before it is read until it is written.
+    _lock: Option<FolderLock>,
 }
 
 impl<'s> Target<'s> {
-    /// The file of `--asset`, or, where there is none yet, what is inside this program.
+    /// The file of `--asset`, or, where there is none yet, what is inside this program. Waits until no
+    /// other command changes it.
     pub(super) fn open(shared: &'s Shared) -> Result<Self> {
+        let lock = shared.asset.as_deref().map(FolderLock::around).transpose()?;
+        Ok(Self { _lock: lock, ..Self::look(shared)? })
+    }
+
+    /// The same, only to look at: others may change it.
+    pub(super) fn look(shared: &'s Shared) -> Result<Self> {
         let path = shared.asset.as_deref().context(
             "the asset inside this program cannot be changed: say with --asset FILE where yours is, \
              or is to be (it begins as a copy)",
@@ -63,7 +73,7 @@ impl<'s> Target<'s> {
             AssetFile::open(path)?
         };
         file.check()?;
-        Ok(Self { path, file, new })
+        Ok(Self { path, file, new, _lock: None })
     }
 
     /// Writes the changed asset and says what changed.

@@ -1,8 +1,8 @@
 //! `tipcam fit`: the head of an asset, made again from the shots in it.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
 use clap::Args;
 use serde_json::json;
 
@@ -17,6 +17,7 @@ use crate::fit::{self, Built, Change, Ingredients};
 use crate::frame::{Decoder, Frame, source};
 use crate::head::{Buffers, Head, best, probabilities};
 use crate::pipeline::{Embedder, projector};
+use crate::state::FolderLock;
 
 /// Confused classes that are named.
 const NAMED: usize = 5;
@@ -82,6 +83,10 @@ impl Fit {
             built.unknown = Some(unknown);
             change.replaced.retain(|(tag, _)| *tag != Tag::CALIBRATION);
             change.replaced.push((Tag::CALIBRATION, built.calibration.encode()));
+        }
+        let _lock = FolderLock::around(output)?;
+        if self.output.is_none() {
+            unchanged(&file, output)?;
         }
         write(&asset, &change, &built)?.write_atomic(output)?;
         let counts = asset.classes().map(|class| class.shots as usize).collect::<Vec<_>>();
@@ -203,6 +208,17 @@ impl Fit {
         });
         format!("{line}\n")
     }
+}
+
+/// A head made for other shots than the file now has would take the new ones away.
+fn unchanged(seen: &AssetFile, path: &Path) -> Result<()> {
+    let now = AssetFile::open(path)?;
+    ensure!(
+        now.container()?.sections().eq(seen.container()?.sections()),
+        "{}: not written: it was changed by another command while the head was made; fit again",
+        path.display()
+    );
+    Ok(())
 }
 
 /// The changed asset, with its new figures.

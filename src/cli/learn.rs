@@ -9,7 +9,7 @@ use super::progress::Progress;
 use super::shared::Shared;
 use super::shots::{self, ShotEncoder};
 use super::{Outcome, complain, note};
-use crate::asset::Space;
+use crate::asset::{AssetFile, Space};
 use crate::fit;
 use crate::pipeline::projector;
 
@@ -21,7 +21,7 @@ Examples:
   tipcam learn \"my cat\" cat-photos/ --asset mine.tipcam
 
 The first time, FILE is made from the asset inside this program; afterwards it is changed in one
-step: a reader sees the old file or the new one. Photographs that look like one that is known already
+step: a reader sees the old file or the new one. Several may learn into it at once. Photographs that look like one that is known already
 are learned with a warning: different views teach more. `tipcam forget` takes back.")]
 pub(super) struct Learn {
     /// The class, new or known
@@ -36,10 +36,10 @@ impl Learn {
     pub(super) fn run(self, shared: &Shared) -> Result<Outcome> {
         let class = self.class.trim();
         ensure!(!class.is_empty(), "the class has no name: tipcam learn CLASS PATH...");
-        let target = Target::open(shared)?;
-        let asset = target.file.asset()?;
-        let space = asset.cache.map_or(Space::Trunk, |cache| cache.space);
-        let mut encoder = ShotEncoder::new(&target.file, space, shared)?;
+        // Others may learn while this takes its time to encode.
+        let seen = Target::look(shared)?.file;
+        let space = of_shots(&seen)?;
+        let mut encoder = ShotEncoder::new(&seen, space, shared)?;
         let mut outcome = Outcome::Done;
         let mut shots = Vec::new();
         let all: Vec<_> = inputs(&self.paths).collect();
@@ -63,6 +63,14 @@ impl Learn {
         }
         drop(progress);
         ensure!(!shots.is_empty(), "nothing was learned: none of the photographs could be read");
+        let target = Target::open(shared)?;
+        let asset = target.file.asset()?;
+        ensure!(
+            asset.container.encoder_id() == seen.container()?.encoder_id()
+                && of_shots(&target.file)? == space,
+            "{}: it got another encoder meanwhile: learn again",
+            target.file.name()
+        );
         let project = projector(&asset, shared.kernels()?)?;
         let project = project.as_ref().map(|project| project as &fit::Project<'_>);
         let workers = shared.workers()?;
@@ -76,4 +84,9 @@ impl Learn {
         target.write(&asset, &change, shared)?;
         Ok(outcome)
     }
+}
+
+/// The feature that the shots of an asset are.
+fn of_shots(file: &AssetFile) -> Result<Space> {
+    Ok(file.asset()?.cache.map_or(Space::Trunk, |cache| cache.space))
 }

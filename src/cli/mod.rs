@@ -4,6 +4,8 @@
 mod answer;
 mod bench;
 mod build;
+#[cfg(target_os = "linux")]
+mod cameras;
 mod classify;
 mod completions;
 mod config;
@@ -18,6 +20,7 @@ mod fit;
 mod forget;
 mod head;
 mod inspect;
+mod install;
 mod learn;
 mod man;
 mod progress;
@@ -60,12 +63,15 @@ enum Command {
     Watch(watch::Watch),
     Learn(learn::Learn),
     Forget(forget::Forget),
+    Install(install::Install),
     Build(build::Build),
     Fit(fit::Fit),
     Eval(eval::Eval),
     Embed(embed::Embed),
     #[cfg(feature = "import")]
     Encoder(encoder::Encoder),
+    #[cfg(target_os = "linux")]
+    Cameras(cameras::Cameras),
     Bench(bench::Bench),
     Inspect(inspect::Inspect),
     Doctor(doctor::Doctor),
@@ -108,12 +114,15 @@ pub fn main() -> ExitCode {
         Command::Watch(command) => command.run(&shared, &line),
         Command::Learn(command) => command.run(&shared),
         Command::Forget(command) => command.run(&shared),
+        Command::Install(command) => command.run(&shared),
         Command::Build(command) => command.run(&shared),
         Command::Fit(command) => command.run(&shared),
         Command::Eval(command) => command.run(&shared),
         Command::Embed(command) => command.run(&shared),
         #[cfg(feature = "import")]
         Command::Encoder(command) => command.run(&shared),
+        #[cfg(target_os = "linux")]
+        Command::Cameras(command) => command.run(&shared),
         Command::Bench(command) => command.run(&shared),
         Command::Inspect(command) => command.run(&shared),
         Command::Doctor(command) => command.run(&shared),

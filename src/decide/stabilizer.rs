@@ -119,8 +119,7 @@ impl<S: AsRef<[Track]> + AsMut<[Track]>> Stabilizer<S> {
         let shown = decision.class.filter(|_| !decision.unknown);
         let probabilities = probabilities.iter().copied().chain(iter::repeat(0.0));
         for ((class, track), p) in self.tracks.as_mut().iter_mut().enumerate().zip(probabilities) {
-            // in this order NaN becomes 0
-            let target = if decision.unknown { 0.0 } else { p.max(0.0).min(1.0) };
+            let target = if decision.unknown || p.is_nan() { 0.0 } else { p.clamp(0.0, 1.0) };
             track.smoothed = math::mul_add(weight, target - track.smoothed, track.smoothed);
             track.votes = track.votes << 1 | u32::from(shown == Some(class));
         }

@@ -198,6 +198,12 @@ mod tests {
             assert_eq!(pixel(&got, x, y), pixel(&from, x + 2, y + 1));
         }
         assert_eq!(crop("0,0,1,1", &from), from);
+
+        let mut again = crop("0,0,1,1", &from);
+        let place = again.pixels().as_ptr();
+        "0.3,0.2,0.45,0.6".parse::<Region>().unwrap().crop(&from, &mut again);
+        assert_eq!(again, got);
+        assert_eq!(again.pixels().as_ptr(), place, "its memory is kept");
     }
 
     #[test]

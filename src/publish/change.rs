@@ -88,7 +88,7 @@ pub(super) fn plain(name: &str) -> String {
 #[cfg(test)]
 pub(super) mod tests {
     use super::*;
-    use crate::decide::Stable;
+    use crate::decide::Settled;
 
     pub(crate) fn labels<const N: usize>(names: [&str; N]) -> Arc<Labels> {
         Arc::new(names.into_iter().collect())
@@ -102,7 +102,11 @@ pub(super) mod tests {
     ) -> Event {
         let view = |&(region, class): &(Option<&str>, Option<usize>)| View {
             region: region.map(Arc::from),
-            stable: Stable { class, score: if class.is_some() { 0.75 } else { 0.0 } },
+            stable: Settled {
+                class,
+                score: if class.is_some() { 0.75 } else { 0.0 },
+                ..Settled::default()
+            },
             ..View::default()
         };
         Event {

@@ -64,16 +64,16 @@ async fn status(State(house): Shared) -> Result<Json<Value>, Problem> {
 
 async fn classify(State(house): Shared, request: Request) -> Result<Response, Problem> {
     if !kind(&request).is_some_and(|kind| kind.starts_with("image/")) {
-        let detail = "this takes a picture: send it with Content-Type: image/jpeg, or another image";
+        let detail =
+            "this takes a picture: send it with Content-Type: image/jpeg, or another image";
         return Err(Problem::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, detail));
     }
     let upload = house.receive(request).await?;
     let (seen, decode) = house.slow(move |keeper| keeper.look_at(&upload.bytes)).await?;
     let mut lines = Lines::new();
     let line = lines.answer("upload", decode, &seen.labels, &seen.answer);
-    let line = line.map_err(|error| {
-        Problem::new(StatusCode::INTERNAL_SERVER_ERROR, error.to_string())
-    })?;
+    let line =
+        line.map_err(|error| Problem::new(StatusCode::INTERNAL_SERVER_ERROR, error.to_string()))?;
     Ok((JSON, line.to_owned()).into_response())
 }
 

@@ -42,7 +42,11 @@ const HEADERS: [(&str, &str); 5] = [
 /// the program is well.
 const OPEN: [&str; 6] = ["/", "/page.css", "/page.js", "/icon.svg", "/healthz", "/readyz"];
 
-pub(super) async fn pass(State(guard): State<Arc<Guard>>, request: Request, next: Next) -> Response {
+pub(super) async fn pass(
+    State(guard): State<Arc<Guard>>,
+    request: Request,
+    next: Next,
+) -> Response {
     let mut response = match guard.check(&request) {
         Ok(()) => next.run(request).await,
         Err(problem) => problem.into_response(),

@@ -65,18 +65,24 @@ impl HealthView {
                 few.push(advice::Few { class, shots, missing: ENOUGH - shots });
             }
         }
-        let mut classes: Vec<_> = review.shots.iter().enumerate().map(|(class, &shots)| {
-            let missing = few.iter().find(|few| few.class == class).map_or(0, |few| few.missing);
-            let taken_for = confused.iter().find(|other| other.truth == class);
-            ClassHealth {
-                label: label(class).to_owned(),
-                shots,
-                held_out: 0,
-                right: 0,
-                taken_for: taken_for.map(|other| label(other.answer).to_owned()),
-                missing,
-            }
-        }).collect();
+        let mut classes: Vec<_> = review
+            .shots
+            .iter()
+            .enumerate()
+            .map(|(class, &shots)| {
+                let missing =
+                    few.iter().find(|few| few.class == class).map_or(0, |few| few.missing);
+                let taken_for = confused.iter().find(|other| other.truth == class);
+                ClassHealth {
+                    label: label(class).to_owned(),
+                    shots,
+                    held_out: 0,
+                    right: 0,
+                    taken_for: taken_for.map(|other| label(other.answer).to_owned()),
+                    missing,
+                }
+            })
+            .collect();
         let confusion = review.confusion();
         for &(truth, answer, shots) in &confusion {
             classes[truth].held_out += shots;
@@ -147,6 +153,8 @@ mod tests {
         assert_eq!((mug.right, mug.held_out, &mug.taken_for), (2, 2, &None));
         assert_eq!((pen.shots, pen.held_out, pen.missing), (1, 0, 2));
         assert_eq!(view.confusion.len(), 3);
-        assert!(view.advice[0].starts_with("cup: 1 of 3") && view.advice[1].contains("pen has 1 shot:"));
+        assert!(
+            view.advice[0].starts_with("cup: 1 of 3") && view.advice[1].contains("pen has 1 shot:")
+        );
     }
 }

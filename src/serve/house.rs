@@ -103,7 +103,8 @@ impl House {
             let _turn = turn;
             work(&keeper)
         });
-        let internal = |_| Problem::new(StatusCode::INTERNAL_SERVER_ERROR, "something broke inside");
+        let internal =
+            |_| Problem::new(StatusCode::INTERNAL_SERVER_ERROR, "something broke inside");
         Ok(done.await.map_err(internal)??)
     }
 
@@ -195,7 +196,9 @@ impl<S: Send + Sync> FromRequestParts<S> for Name {
     async fn from_request_parts(parts: &mut RequestParts, state: &S) -> Result<Self, Problem> {
         match Path::<String>::from_request_parts(parts, state).await {
             Ok(Path(name)) => Ok(Self(name)),
-            Err(_) => Err(Problem::bad("the address is not UTF-8 text, written as %C3%A9 and so on")),
+            Err(_) => {
+                Err(Problem::bad("the address is not UTF-8 text, written as %C3%A9 and so on"))
+            }
         }
     }
 }

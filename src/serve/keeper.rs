@@ -6,7 +6,7 @@ use serde::Serialize;
 
 use super::health::HealthView;
 use super::picture;
-use crate::asset::{AssetError, AssetFile, FileError};
+use crate::asset::{AssetFile, FileError};
 use crate::fit::matrix::Workers;
 use crate::fit::{self, FitError};
 use crate::frame::{FrameError, decode};

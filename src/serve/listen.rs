@@ -30,10 +30,7 @@ const FAREWELL: Duration = Duration::from_millis(500);
 pub(super) async fn serve(listener: TcpListener, router: Router, mut stop: watch::Receiver<bool>) {
     let room = Arc::new(Semaphore::new(MAX_CONNECTIONS));
     let mut builder = http1::Builder::new();
-    builder
-        .timer(TokioTimer::new())
-        .header_read_timeout(HEADERS)
-        .max_header_size(MAX_HEADER_BYTES);
+    builder.timer(TokioTimer::new()).header_read_timeout(HEADERS).max_header_size(MAX_HEADER_BYTES);
     let stopped = stop.clone();
     let accept = async {
         // the semaphore is never closed
@@ -84,7 +81,11 @@ impl Patient {
         Self { stream, waiting: None }
     }
 
-    fn bounded(&mut self, cx: &mut Context<'_>, written: Poll<io::Result<usize>>) -> Poll<io::Result<usize>> {
+    fn bounded(
+        &mut self,
+        cx: &mut Context<'_>,
+        written: Poll<io::Result<usize>>,
+    ) -> Poll<io::Result<usize>> {
         if written.is_ready() {
             self.waiting = None;
             return written;

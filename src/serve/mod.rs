@@ -223,7 +223,8 @@ fn routes() -> Vec<Route> {
 
 fn router(house: Arc<House>, guard: Guard) -> Router {
     let router = Router::new();
-    let router = routes().into_iter().fold(router, |all, (_, path, answer)| all.route(path, answer));
+    let router =
+        routes().into_iter().fold(router, |all, (_, path, answer)| all.route(path, answer));
     router
         .fallback(house::not_found)
         .method_not_allowed_fallback(house::not_allowed)

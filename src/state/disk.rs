@@ -1,5 +1,5 @@
 use std::fs::{self, File, OpenOptions};
-use std::io::{self, Write};
+use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
 
 use crate::asset::{AssetFile, FileError};
@@ -57,6 +57,9 @@ pub(super) trait Disk: Send {
 /// What files are called that are being written.
 pub(super) const PART: &str = ".part";
 
+/// Bytes of a file that is read as a whole.
+const MAX_BYTES: u64 = 256 << 20;
+
 /// A real directory.
 pub(super) struct Folder {
     path: PathBuf,
@@ -97,7 +100,13 @@ impl Disk for Folder {
     }
 
     fn read(&self, name: &str) -> io::Result<Vec<u8>> {
-        fs::read(self.at(name))
+        let mut bytes = Vec::new();
+        let file = File::open(self.at(name))?;
+        file.take(MAX_BYTES + 1).read_to_end(&mut bytes)?;
+        match bytes.len() as u64 > MAX_BYTES {
+            true => Err(io::Error::other("larger than anything that is written here")),
+            false => Ok(bytes),
+        }
     }
 
     fn open(&self, name: &str) -> Result<AssetFile, FileError> {

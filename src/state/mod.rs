@@ -8,11 +8,15 @@
 mod disk;
 mod error;
 mod journal;
+mod load;
 mod lock;
+mod memo;
 mod operation;
+mod place;
 mod rebase;
 mod record;
 mod replay;
+mod results;
 mod scan;
 mod signature;
 mod slots;
@@ -24,9 +28,10 @@ mod tests;
 
 pub use error::StateError;
 pub use lock::{FolderLock, Lock};
+pub use results::{Forgotten, Learned, Moved, NewShot, Options, Undone};
 pub use signature::PublicKey;
 pub use slots::{Begun, Slot, Slots};
-pub use store::{Forgotten, Learned, Moved, NewShot, Options, Store, Undone};
+pub use store::Store;
 
 /// Maps a unit-norm trunk feature into the space of the text; see [`Project`](crate::fit::Project).
 pub type OwnedProject = Box<dyn Fn(&[f32]) -> Vec<f32> + Send + Sync>;

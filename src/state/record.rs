@@ -216,3 +216,51 @@ impl<'a> Reader<'a> {
         Some(values.iter().map(|bytes| f32::from_le_bytes(*bytes)).collect())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::mem::offset_of;
+
+    #[test]
+    fn the_document_says_where_each_field_is() {
+        let page = include_str!("../../docs/state.md");
+        let table = |fields: &[(usize, &str, usize)], len: usize| {
+            let mut end = 0;
+            for &(offset, name, len) in fields {
+                let line = format!("| {offset} | {len} | `{name}` |");
+                assert!(page.contains(&line), "no line {line}");
+                assert_eq!(offset, end, "{name}");
+                end += len;
+            }
+            assert_eq!(end, len);
+        };
+        let header = [
+            (offset_of!(Header, magic), "magic", 8),
+            (offset_of!(Header, version), "version", 2),
+            (offset_of!(Header, reserved), "reserved", 6),
+            (offset_of!(Header, encoder), "encoder", 32),
+            (offset_of!(Header, base), "base", 32),
+            (offset_of!(Header, applies_to), "applies_to", 32),
+            (offset_of!(Header, snapshot), "snapshot", 8),
+            (offset_of!(Header, first_learned), "first_learned", 8),
+            (offset_of!(Header, next_id), "next_id", 8),
+            (offset_of!(Header, next_number), "next_number", 8),
+            (offset_of!(Header, reserved_too), "reserved_too", 12),
+            (offset_of!(Header, crc), "crc", 4),
+        ];
+        table(&header, HEADER_LEN);
+        let record = [
+            (offset_of!(RecordHeader, mark), "mark", 4),
+            (offset_of!(RecordHeader, len), "len", 4),
+            (offset_of!(RecordHeader, number), "number", 8),
+            (offset_of!(RecordHeader, kind), "kind", 4),
+            (offset_of!(RecordHeader, crc), "crc", 4),
+        ];
+        table(&record, RECORD_LEN);
+        let hex = |bytes: &[u8]| bytes.iter().map(|byte| format!("{byte:02X}")).collect::<Vec<_>>();
+        for bytes in [&MAGIC[..], &MARK] {
+            assert!(page.contains(&hex(bytes).join(" ")), "{bytes:?}");
+        }
+    }
+}

@@ -1,123 +1,42 @@
-use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use super::disk::{Disk, Folder};
-use super::journal::{Journal, UNKNOWN};
-use super::lock::Lock;
+use super::journal::Journal;
 use super::operation::{Entry, Numbered, Operation};
+use super::place::Place;
 use super::record::MAX_SHOTS;
-use super::replay::{Effect, Workshop, head_of, identity};
+use super::replay::{Effect, Workshop, identity};
+use super::results::{Forgotten, Learned, Moved, NewShot, Options, Undone};
 use super::thumbnails::{self, Held};
-use super::{OwnedProject, StateError, rebase};
+use super::{OwnedProject, StateError};
 use crate::asset::{AssetFile, Space};
-use crate::fit::Duplicate;
 use crate::fit::matrix::Workers;
-
-/// How much of what is kept.
-#[derive(Clone, Debug)]
-pub struct Options {
-    /// Operations in the journal from which on it is shortened.
-    pub journal_records: usize,
-    /// Bytes of the journal likewise.
-    pub journal_bytes: u64,
-    /// Operations that can be undone at least.
-    pub undo: usize,
-    /// Bytes of a shot's picture; larger ones are not kept.
-    pub thumbnail_bytes: usize,
-}
-
-impl Default for Options {
-    fn default() -> Self {
-        Self { journal_records: 256, journal_bytes: 4 << 20, undo: 32, thumbnail_bytes: 64 << 10 }
-    }
-}
-
-/// A shot to learn.
-#[derive(Clone, Debug, PartialEq)]
-pub struct NewShot {
-    /// Its feature of [`Store::space`], of unit norm.
-    pub feature: Vec<f32>,
-    /// Its name for people.
-    pub name: String,
-    /// A small picture of it, a JPEG.
-    pub thumbnail: Option<Vec<u8>>,
-}
-
-/// What [`Store::learn`] did.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Learned {
-    /// Ids of the new keys, in the order of the shots.
-    pub keys: Vec<u64>,
-    /// New shots that show nothing new.
-    pub duplicates: Vec<Duplicate>,
-    /// Whether the class was not there before.
-    pub new_class: bool,
-    /// Whether the head was trained with other shots and should be made again.
-    pub stale: bool,
-}
-
-/// What [`Store::forget_key`] and [`Store::forget_class`] did.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Forgotten {
-    /// Ids of the keys that went.
-    pub keys: Vec<u64>,
-    /// The class that went, if one did.
-    pub class: Option<String>,
-    /// Whether the head was trained with other shots and should be made again.
-    pub stale: bool,
-}
-
-/// What [`Store::move_key`] did.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Moved {
-    /// Whether the key's new class was not there before.
-    pub new_class: bool,
-    /// The class that went because it had nothing else, if one did.
-    pub class: Option<String>,
-    /// Whether the head was trained with other shots and should be made again.
-    pub stale: bool,
-}
-
-/// What [`Store::undo`] took back.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Undone {
-    /// The operation in words, as `3 shots of "mug" learned`.
-    pub what: String,
-    /// How many more can be undone.
-    pub left: usize,
-}
 
 /// An asset's head that learns, and a directory in which everything learned is on the disk before it is
 /// acknowledged. The encoder stays in the base asset and is never copied.
 pub struct Store {
-    workshop: Workshop,
-    options: Options,
+    pub(super) workshop: Workshop,
+    pub(super) options: Options,
     /// What the operations apply to: the base's head or a snapshot.
-    anchor: AssetFile,
+    pub(super) anchor: AssetFile,
     /// What was done since, and can be undone.
-    operations: Vec<Numbered>,
-    head: AssetFile,
-    generation: u64,
-    next_id: u64,
-    next_number: u64,
-    journal: Option<Journal>,
-    place: Option<Place>,
-    held: Held,
+    pub(super) operations: Vec<Numbered>,
+    pub(super) head: AssetFile,
+    pub(super) generation: u64,
+    pub(super) next_id: u64,
+    pub(super) next_number: u64,
+    pub(super) journal: Option<Journal>,
+    pub(super) place: Option<Place>,
+    pub(super) held: Held,
     /// Operations and bytes from which on the journal is shortened.
-    long: (usize, u64),
-    failed: bool,
-    notes: Vec<String>,
-}
-
-/// The directory and the right to write there; none where that could not be had.
-struct Place {
-    path: PathBuf,
-    lock: Option<Lock>,
+    pub(super) long: (usize, u64),
+    pub(super) failed: bool,
+    pub(super) notes: Vec<String>,
 }
 
 impl Store {
-    /// The head of `base` with all that was learned in `directory`, which is made with the first
-    /// operation. Where it cannot be written the head works and learning is refused, until it can.
+    /// The head of `base` with all that was learned in `directory`, which is made if it is not there.
+    /// Where it cannot be written the head works and learning is refused, until it can.
     ///
     /// # Errors
     /// Another program uses the directory, what is there belongs to another encoder or is damaged, or
@@ -156,118 +75,6 @@ impl Store {
         workers: Workers,
     ) -> Result<Self, StateError> {
         Self::on(&base, None, options, project, workers)
-    }
-
-    pub(super) fn on(
-        base: &AssetFile,
-        disk: Option<Box<dyn Disk>>,
-        options: Options,
-        project: Option<OwnedProject>,
-        workers: Workers,
-    ) -> Result<Self, StateError> {
-        let asset = base.asset()?;
-        let space = match asset.cache {
-            Some(cache) => cache.space,
-            None if asset.has_encoder() => Space::Trunk,
-            None => Space::Projected,
-        };
-        let head = head_of(base)?;
-        let next_id = asset.cache.map_or(1, |cache| cache.next_id);
-        let identity = identity(&head)?;
-        let encoder = asset.container.encoder_id();
-        let mut store = Self {
-            workshop: Workshop { space, project, workers },
-            long: (options.journal_records, options.journal_bytes),
-            options,
-            anchor: head.clone(),
-            operations: Vec::new(),
-            head,
-            generation: 0,
-            next_id,
-            next_number: 1,
-            journal: disk.map(|disk| Journal::new(disk, encoder, identity, next_id)),
-            place: None,
-            held: Held::default(),
-            failed: false,
-            notes: Vec::new(),
-        };
-        store.load(identity)?;
-        Ok(store)
-    }
-
-    /// Takes over what is in the directory. `base` is the identity of the asset's own head.
-    fn load(&mut self, base: [u8; 32]) -> Result<(), StateError> {
-        let Some(journal) = &mut self.journal else { return Ok(()) };
-        let base_ids = self.next_id;
-        let Some(scanned) = journal.load(&mut self.notes)? else { return Ok(()) };
-        let snapshot = journal.snapshot().map(|name| snapshot(journal, &name)).transpose()?;
-        let snapshot_ids =
-            snapshot.as_ref().and_then(|file| Some(file.asset().ok()?.cache?.next_id));
-        self.next_id = base_ids.max(scanned.next_id).max(snapshot_ids.unwrap_or(0));
-        self.next_number = scanned.next_number;
-        if journal.header.base != base {
-            return self.carry(base, snapshot, scanned.operations);
-        }
-        if let Some(snapshot) = snapshot {
-            self.anchor = snapshot;
-        }
-        let operations = scanned.operations;
-        (self.head, self.operations) =
-            self.workshop.replay_possible(&self.anchor, operations, &mut self.notes);
-        if !journal.is_ready() {
-            self.renew();
-        }
-        self.sweep();
-        Ok(())
-    }
-
-    /// Brings what was learned on another base of the same encoder to this one.
-    fn carry(
-        &mut self,
-        base: [u8; 32],
-        snapshot: Option<AssetFile>,
-        operations: Vec<Numbered>,
-    ) -> Result<(), StateError> {
-        let Some(journal) = &mut self.journal else { return Ok(()) };
-        let first = journal.header.first_learned;
-        let carried = rebase::carry(snapshot.as_ref(), operations, first, self.next_id)?;
-        let operations = carried.operations;
-        let first_id = self.next_id;
-        journal.forget(base, first_id);
-        self.next_id += carried.keys.len() as u64;
-        self.next_number += operations.len() as u64;
-        (self.head, self.operations) =
-            self.workshop.replay_possible(&self.anchor, operations, &mut self.notes);
-        self.notes.push(format!(
-            "the asset is another one than before, with the same encoder: {} learned shots were carried \
-             over; what was forgotten of the asset itself is back",
-            carried.keys.len()
-        ));
-        match self.shorten(0) {
-            Ok(()) => {
-                if let Some(journal) = &mut self.journal {
-                    let disk = &mut *journal.disk;
-                    carried.keys.iter().for_each(|&(old, new)| thumbnails::rename(disk, old, new));
-                }
-                self.sweep();
-            }
-            Err(error) => self.note_failure(&error),
-        }
-        Ok(())
-    }
-
-    /// Writes a journal in place of one that cannot be built on.
-    fn renew(&mut self) {
-        self.floors();
-        let Some(journal) = &mut self.journal else { return };
-        if let Err(error) = journal.rewrite(&self.operations) {
-            self.note_failure(&error);
-        }
-    }
-
-    fn note_failure(&mut self, error: &StateError) {
-        self.failed = true;
-        self.notes.push(format!("nothing can be learned yet: {error}"));
     }
 
     /// What opening found and did that somebody should know.
@@ -443,7 +250,7 @@ impl Store {
     }
 
     /// Tells the journal what no later key or operation may be called.
-    fn floors(&mut self) {
+    pub(super) fn floors(&mut self) {
         if let Some(journal) = &mut self.journal {
             journal.header.next_id = self.next_id;
             journal.header.next_number = self.next_number;
@@ -451,7 +258,7 @@ impl Store {
     }
 
     /// Puts all but the last `keep` operations into a snapshot.
-    fn shorten(&mut self, keep: usize) -> Result<(), StateError> {
+    pub(super) fn shorten(&mut self, keep: usize) -> Result<(), StateError> {
         let fold = self.operations.len().saturating_sub(keep);
         let mut anchor = self.workshop.replay(&self.anchor, &self.operations[..fold])?;
         self.floors();
@@ -471,7 +278,7 @@ impl Store {
     }
 
     /// Removes pictures of shots that nothing can bring back.
-    fn sweep(&mut self) {
+    pub(super) fn sweep(&mut self) {
         let Some(journal) = &mut self.journal else { return };
         let anchor = self.anchor.asset().ok().and_then(|asset| asset.cache);
         let learned = |id: u64| {
@@ -485,49 +292,6 @@ impl Store {
         let stays = |id| learned(id) || anchor.is_some_and(|cache| cache.find(id).is_some());
         thumbnails::sweep(&mut *journal.disk, stays);
     }
-}
-
-impl Place {
-    fn take(&mut self) -> Result<(), StateError> {
-        let made = fs::create_dir_all(&self.path);
-        made.map_err(|error| StateError::write(self.path.display().to_string(), error))?;
-        self.lock = Some(Lock::take(&self.path)?);
-        Ok(())
-    }
-
-    /// Takes the directory if that was not possible before, and nobody has written there since.
-    fn take_again(&mut self, journal: &Journal) -> Result<(), StateError> {
-        if self.lock.is_none() {
-            self.take()?;
-            if let Err(error) = journal.is_unchanged() {
-                self.lock = None;
-                return Err(error);
-            }
-        }
-        Ok(())
-    }
-}
-
-/// The snapshot that the journal's records apply to, looked at from its first byte to its last.
-fn snapshot(journal: &mut Journal, name: &str) -> Result<AssetFile, StateError> {
-    let file = journal.disk.open(name)?;
-    let path = journal.disk.path(name);
-    file.check()
-        .map_err(|error| StateError::Damaged { path: path.clone(), what: error.to_string() })?;
-    let encoder = file.container()?.encoder_id();
-    if encoder != journal.header.encoder {
-        let (state, asset) = (encoder, journal.header.encoder);
-        return Err(StateError::OtherEncoder { path, state, asset });
-    }
-    let identity = identity(&file)?;
-    if journal.header.applies_to == UNKNOWN {
-        journal.header.applies_to = identity;
-    }
-    if identity != journal.header.applies_to {
-        let what = "it is not the file that the journal beside it continues".to_owned();
-        return Err(StateError::Damaged { path, what });
-    }
-    Ok(file)
 }
 
 /// A label without spaces around it.

@@ -145,3 +145,51 @@ fn a_folder_that_may_not_be_written_is_named() {
     tipcam(&["learn", "toy", &demo("pizza_2"), "--asset", "/nowhere/mine.tipcam"])
         .fails_with(&["/nowhere/mine.tipcam", "folder does not exist"]);
 }
+
+#[test]
+fn several_learn_into_one_file_at_once_and_nothing_is_lost() {
+    needs_asset!();
+    let folder = folder();
+    let asset = own_asset(&folder);
+    let pictures = ["butterfly_68", "dalmatian_28", "elephant_43", "flamingo_59"];
+    let learn = |picture: &str| {
+        let thing = format!("my {picture}");
+        let mut command = program();
+        command.args(["learn", &thing, &demo(picture), "--asset", &asset]).stdout(Stdio::null());
+        command.spawn().unwrap()
+    };
+    for mut child in pictures.map(learn) {
+        assert!(child.wait().unwrap().success());
+    }
+    let classes = tipcam(&["inspect", &asset, "--classes"]).succeeds().out;
+    for picture in pictures {
+        assert!(classes.contains(&format!("my {picture}")), "{classes}");
+    }
+}
+
+#[test]
+fn an_asset_is_installed_on_trial_and_what_does_not_work_is_not() {
+    needs_asset!();
+    let folder = folder();
+    let (asset, state) = (own_asset(&folder), path(&folder, "state"));
+    let install = |file: &str, more: &[&str]| {
+        tipcam(&[&["install", file, "--state", &state][..], more].concat())
+    };
+    let pair = minisign::KeyPair::generate_unencrypted_keypair().unwrap();
+    let key = pair.pk.to_base64();
+    install(&asset, &["--public-key", &key]).fails_with(&["own.tipcam", "not signed"]);
+    install(&asset, &["--public-key", "no key"]).fails_with(&["no key", "minisign.pub"]);
+    assert!(!Path::new(&state).exists());
+
+    let contents = fs::read(&asset).unwrap();
+    let signature = minisign::sign(None, &pair.sk, &contents[..], None, None).unwrap();
+    fs::write(format!("{asset}.minisig"), signature.into_string()).unwrap();
+    let done = install(&asset, &["--public-key", &key]).succeeds().out;
+    assert!(done.contains("a.tipcam, on trial"), "{done}");
+    assert_eq!(fs::read(Path::new(&state).join("a.tipcam")).unwrap(), contents);
+
+    let picture = path(&folder, "stripes.ppm");
+    install(&picture, &[]).fails_with(&["stripes.ppm", "not a tipcam asset"]);
+    let done = install(&asset, &["--format", "json"]).succeeds();
+    assert_eq!(done.json()[0]["signed"], false);
+}

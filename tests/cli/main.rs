@@ -130,8 +130,13 @@ fn write_stripes(path: &str, width: usize) {
 fn help_shows_examples_for_every_command() {
     let help = tipcam(&["--help"]).succeeds().out;
     let mut commands = vec![
+<<<<<<< HEAD
         "classify", "watch", "learn", "forget", "build", "fit", "eval", "embed", "inspect",
         "doctor", "completions", "man",
+=======
+        "classify", "watch", "learn", "forget", "install", "build", "fit", "eval", "embed",
+        "inspect", "doctor",
+>>>>>>> main
     ];
     if cfg!(feature = "import") {
         commands.push("encoder");
@@ -142,6 +147,23 @@ fn help_shows_examples_for_every_command() {
         assert!(own.contains("--asset") && own.contains("--kernel"), "{own}");
     }
     assert!(help.contains("Examples:") && help.contains("Exit code"));
+}
+
+#[test]
+fn manual_pages_and_completions_are_written_by_the_program() {
+    assert!(tipcam(&["man"]).succeeds().out.contains(".TH tipcam 1"));
+    let folder = folder();
+    tipcam(&["man", &path(&folder, "man1")]).succeeds();
+    let page = fs::read_to_string(path(&folder, "man1/tipcam-watch.1")).unwrap();
+    assert!(page.contains("camera"), "{page}");
+    for shell in ["bash", "fish", "zsh"] {
+        let script = tipcam(&["completions", shell]).succeeds().out;
+        assert!(script.contains("classify"), "{shell}: {script}");
+    }
+    assert_eq!(tipcam(&["completions", "dos"]).code, 2);
+    let file = path(&folder, "file");
+    fs::write(&file, "").unwrap();
+    tipcam(&["man", &file]).fails_with(&["writing manual pages", &file]);
 }
 
 #[test]

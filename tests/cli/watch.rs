@@ -41,9 +41,11 @@ fn watch_prints_the_fields_of_the_contract_and_accounts_for_every_frame() {
     let lines = done.json();
     let fields = [
         "v", "source", "frame", "mono_ms", "time", "raw", "stable", "score", "unknown", "top",
-        "nearest", "ms", "dropped",
+        "nearest", "ms", "dropped", "changed",
     ];
+    // the first photograph is recognised: it changes the stable label
     assert_eq!(keys(&lines[0]), fields);
+    assert!(lines.iter().all(|line| line["changed"] != false), "written only if so");
     let last = lines.last().unwrap();
     assert_eq!(last["frame"], 9, "the last frame is answered");
     assert_eq!(lines.len() as u64 + last["dropped"].as_u64().unwrap(), 10);

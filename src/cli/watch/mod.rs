@@ -110,11 +110,19 @@ impl Watch {
             sinks.push(Box::new(lens));
             let regions = options.regions.iter().map(Region::label).collect();
             let keeper = Keeper::new(store, &file, desk.clone(), regions, shared.workers()?)?;
+            let keeper = Arc::new(keeper);
+            let kept = Arc::clone(&keeper);
+            let figures = move || {
+                if let Ok(summary) = kept.summary() {
+                    metrics.set_keys(summary.shots as u64);
+                }
+                metrics.render()
+            };
             let parts = Parts {
-                keeper: Arc::new(keeper),
+                keeper,
                 live,
                 health: Arc::clone(&health),
-                metrics: Some(Arc::new(move || metrics.render())),
+                metrics: Some(Arc::new(figures)),
             };
             self.page.start(parts, self.state.folder())?
         } else {

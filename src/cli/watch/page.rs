@@ -2,7 +2,6 @@
 
 use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
-use std::sync::Arc;
 
 use anyhow::{Context, Result};
 use clap::Args;
@@ -84,7 +83,9 @@ fn parse_address(text: &str) -> Result<SocketAddr, Invalid> {
         None => text.parse::<IpAddr>().map(|ip| SocketAddr::new(ip, port)),
     });
     address.map_err(|_| {
-        Invalid("write an address as 127.0.0.1:4912 or 0.0.0.0:4912; the input stands before --serve")
+        Invalid(
+            "write an address as 127.0.0.1:4912 or 0.0.0.0:4912; the input stands before --serve",
+        )
     })
 }
 

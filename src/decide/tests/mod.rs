@@ -154,12 +154,15 @@ fn a_jumpy_class_has_its_own_threshold() {
 fn a_class_with_a_low_threshold_does_not_displace_a_more_probable_one() {
     let eager = ClassRule { enter: Some(0.4), ..ClassRule::default() };
     let tracks = [Track::default(), Track::new(&eager), Track::default()];
-    let rules = Rules { memory: Duration::ZERO, leave: 0.3, ..RULES };
+    let agree = Agree { k: 1, n: 3 };
+    let rules = Rules { memory: Duration::ZERO, leave: 0.3, agree, ..RULES };
     let mut stabilizer = Stabilizer::new(rules, tracks);
-    stabilizer.push(FRAME, &A, &known(&A));
-    let (still_a, now_b) = ([0.5, 0.45, 0.05], [0.45, 0.5, 0.05]);
-    assert_eq!(stabilizer.push(FRAME * 2, &still_a, &known(&still_a)).class, Some(0));
-    assert_eq!(stabilizer.push(FRAME * 3, &now_b, &known(&now_b)).class, Some(1));
+    let mut push = |i: u32, p: [f32; 3]| stabilizer.push(FRAME * i, &p, &known(&p)).class;
+    // a vote for B, which is not yet probable enough
+    assert_eq!(push(1, [0.31, 0.38, 0.31]), None);
+    assert_eq!(push(2, A), Some(0));
+    assert_eq!(push(3, [0.5, 0.45, 0.05]), Some(0));
+    assert_eq!(push(4, [0.45, 0.5, 0.05]), Some(1));
 }
 
 #[test]

@@ -94,7 +94,7 @@ impl Exec {
             let limit = Duration::from_secs(settings.time_limit.into());
             let mut run = Run::new(settings.command, limit, Trouble::new(tell));
             while let Some((_, call)) = calls.wait() {
-                run.one(&call, || calls.is_closed());
+                run.one(call, || calls.is_closed());
             }
         };
         let worker = Worker::start("exec", work)?;

@@ -1,5 +1,5 @@
 use std::io::{self, Write};
-use std::process::{Child, Command, ExitStatus, Stdio};
+use std::process::{Child, ChildStdin, Command, ExitStatus, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -31,7 +31,7 @@ impl Run {
 
     /// Runs the command and waits for its end, or kills it: at its time limit, or a short while after
     /// the watch stops.
-    pub(super) fn one(&mut self, call: &Call, stops: impl Fn() -> bool) {
+    pub(super) fn one(&mut self, call: Call, stops: impl Fn() -> bool) {
         let what = match self.run(call, stops) {
             Ok(Outcome::Ended(status)) if status.success() => {
                 self.trouble.over("exec: the command works again");
@@ -46,16 +46,15 @@ impl Run {
         self.trouble.told(Instant::now(), &format!("exec {:?}: {what}", self.command));
     }
 
-    fn run(&mut self, call: &Call, stops: impl Fn() -> bool) -> io::Result<Outcome> {
+    fn run(&mut self, call: Call, stops: impl Fn() -> bool) -> io::Result<Outcome> {
         let mut command = Command::new("sh");
         command.arg("-c").arg(&self.command).envs(call.environment());
         // stdout is the answers': what the command says goes where complaints go
         command.stdin(Stdio::piped()).stdout(io::stderr());
         own_group(&mut command);
         let mut child = command.spawn()?;
-        if let Some(mut input) = child.stdin.take() {
-            // A line is shorter than a pipe: this does not wait. The command need not read it.
-            let _ = input.write_all(call.line.as_bytes());
+        if let Some(input) = child.stdin.take() {
+            feed(input, call.line);
         }
         let begun = Instant::now();
         loop {
@@ -75,6 +74,16 @@ impl Run {
             thread::sleep(LOOK);
         }
     }
+}
+
+/// Gives the command its line. It need not read it, and a pipe may be shorter than a line: so a thread
+/// waits for it, which ends with the command.
+fn feed(mut input: ChildStdin, line: String) {
+    let write = move || {
+        let _ = input.write_all(line.as_bytes());
+    };
+    // without a thread it gets no line: its values are in the environment, too
+    let _ = thread::Builder::new().name("exec-input".to_owned()).spawn(write);
 }
 
 /// The command and what it starts can be killed together.

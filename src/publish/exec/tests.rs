@@ -98,6 +98,16 @@ fn a_command_that_hangs_is_killed_with_what_it_started() {
 }
 
 #[test]
+fn a_command_that_does_not_read_its_line_is_killed_in_time_too() {
+    let (mut exec, heard) = exec("sleep 600", 1);
+    let mut event = event(0, &labels(["a"]), &[(None, Some(0))]);
+    event.source = "x".repeat(30_000).into();
+    exec.frame(&Frame::new(), &event);
+    until("it is told", || !heard.lock().unwrap().is_empty());
+    assert!(heard.lock().unwrap()[0].contains("longer than 1 s"));
+}
+
+#[test]
 fn failures_are_told_once_and_do_not_end_it() {
     let dir = tempfile::tempdir().unwrap();
     let log = dir.path().join("log");

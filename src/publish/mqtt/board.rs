@@ -60,6 +60,8 @@ impl Board {
                     return;
                 }
                 region.state_due = false;
+                // told: should it be told again, a newer state may take its place
+                region.seen.changed = false;
             }
         }
         if self.online_due {

@@ -103,6 +103,14 @@ impl Client {
 }
 
 impl Link {
+    /// How often a sign of life is sent: a broker may have it another way than was asked for.
+    pub(super) fn keep_alive(&self) -> Duration {
+        match self {
+            Self::V3(link) => link.mqtt_options.keep_alive(),
+            Self::V5(link) => link.options.keep_alive(),
+        }
+    }
+
     /// Waits for the next thing that happens.
     ///
     /// # Errors
@@ -129,6 +137,7 @@ impl Link {
 
 const REFUSED: &str = "the broker refuses the user name or the password: check the credentials \
                        file, and that the broker knows them";
+const CLOSED: &str = "the broker closed the connection";
 const SILENT: &str = "no answer in time; is this the right address, and a broker behind it?";
 
 fn explain_v3(error: &rumqttc::ConnectionError) -> String {
@@ -138,6 +147,7 @@ fn explain_v3(error: &rumqttc::ConnectionError) -> String {
         E::ConnectionRefused(BadUserNamePassword | NotAuthorized) => REFUSED.to_owned(),
         E::ConnectionRefused(code) => format!("the broker refuses the connection ({code:?})"),
         E::NetworkTimeout | E::FlushTimeout => SILENT.to_owned(),
+        E::MqttState(rumqttc::StateError::ConnectionAborted) => CLOSED.to_owned(),
         E::Io(error) => unreachable_broker(error),
         E::Tls(error) => untrusted(error),
         error => format!("the connection broke ({error})"),
@@ -151,6 +161,7 @@ fn explain_v5(error: &v5::ConnectionError) -> String {
         E::ConnectionRefused(BadUserNamePassword | NotAuthorized) => REFUSED.to_owned(),
         E::ConnectionRefused(code) => format!("the broker refuses the connection ({code:?})"),
         E::Timeout(_) => SILENT.to_owned(),
+        E::MqttState(v5::StateError::ConnectionAborted) => CLOSED.to_owned(),
         E::Io(error) => unreachable_broker(error),
         E::Tls(error) => untrusted(error),
         error => format!("the connection broke ({error})"),

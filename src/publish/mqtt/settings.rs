@@ -307,6 +307,17 @@ mod tests {
     }
 
     #[test]
+    fn settings_are_written_as_they_are_read() {
+        let settings: MqttSettings =
+            serde_json::from_str(r#"{"version":"5","qos":0,"ca":"/etc/ca.pem"}"#).unwrap();
+        assert_eq!((settings.version, settings.qos), (MqttVersion::V5, 0));
+        assert_eq!(settings.version.to_string().parse(), Ok(MqttVersion::V5));
+        let text = serde_json::to_string(&settings).unwrap();
+        assert_eq!(serde_json::from_str::<MqttSettings>(&text).unwrap(), settings);
+        assert!(serde_json::from_str::<MqttSettings>(r#"{"pasword":"x"}"#).is_err());
+    }
+
+    #[test]
     fn a_node_is_one_level_of_a_topic() {
         let node =
             |name: &str| MqttSettings { node: Some(name.into()), ..MqttSettings::default() }.node();

@@ -8,7 +8,7 @@ use rumqttc::tokio_rustls::rustls::ClientConfig;
 use tokio::time::{sleep, sleep_until};
 
 use super::board::Board;
-use super::link::{self, Plan, Step};
+use super::link::{self, Client, Plan, Step};
 use super::settings::{Address, Credentials};
 use super::topics::{OFFLINE, Topics};
 use super::{MqttSettings, Shared};
@@ -110,8 +110,12 @@ impl Worker {
             will: (&availability, OFFLINE),
         });
         let (mut connected, mut stopping) = (false, false);
-        let mut deadline = tokio::time::Instant::now() + keep_alive * 2;
+        let mut deadline = tokio::time::Instant::now();
         loop {
+            if !stopping {
+                // something happens at least as often as a sign of life is due
+                deadline = tokio::time::Instant::now() + link.keep_alive().max(keep_alive) * 2;
+            }
             // a step is never left half done: it may be in the middle of a message
             let mut step = pin!(link.step());
             let done = loop {
@@ -126,15 +130,13 @@ impl Worker {
                     }
                     stopping = true;
                     deadline = tokio::time::Instant::now() + GOODBYE;
-                    self.collect();
-                    self.board.tell(&client, &self.topics, self.settings.discovery);
+                    self.pass_on(&client);
                     if !(client.publish(&availability, OFFLINE) && client.disconnect()) {
                         return End::Stopped;
                     }
                 }
                 if connected && !stopping {
-                    self.collect();
-                    self.board.tell(&client, &self.topics, self.settings.discovery);
+                    self.pass_on(&client);
                 }
             };
             match done {
@@ -149,17 +151,17 @@ impl Worker {
                 Err(why) => return End::Broken(why),
             }
             if connected && !stopping {
-                deadline = tokio::time::Instant::now() + keep_alive * 2;
-                self.collect();
-                self.board.tell(&client, &self.topics, self.settings.discovery);
+                self.pass_on(&client);
             }
         }
     }
 
-    fn collect(&mut self) {
+    /// Hands on what is new.
+    fn pass_on(&mut self, client: &Client) {
         while let Some((region, seen)) = self.shared.mailbox.take() {
             self.board.update(region, seen, &self.shared.lost);
         }
+        self.board.tell(client, &self.topics, self.settings.discovery);
     }
 }
 

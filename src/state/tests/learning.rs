@@ -156,6 +156,12 @@ fn pictures_come_and_go_with_their_keys() {
 }
 
 #[test]
+fn a_store_can_be_shared_between_threads() {
+    fn shared<T: Send>() {}
+    shared::<std::sync::Mutex<Store>>();
+}
+
+#[test]
 fn a_directory_has_one_user() {
     let (base, folder) = (asset(), tempfile::tempdir().unwrap());
     let _other = Lock::take(folder.path()).unwrap();

@@ -31,7 +31,7 @@ pub struct Mode {
     pub format: Option<Format>,
     /// Smallest width and height.
     pub smallest: (u32, u32),
-    /// Largest width and height: the same where it is one size.
+    /// Largest width and height: the same where it is one size, `u32::MAX` where it is not said.
     pub largest: (u32, u32),
     /// Frames a second, where the camera says them; of a range its ends.
     pub rates: Vec<f64>,

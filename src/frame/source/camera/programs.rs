@@ -1,5 +1,7 @@
 //! Which program gives an input's frames, how it is called, and how it is installed.
 
+use std::time::Duration;
+
 use super::super::layout::Layout;
 use super::super::uri::{Address, Uri};
 use super::super::{Format, SourceOptions};
@@ -14,6 +16,10 @@ const STREAM_RATE: f64 = 25.0;
 /// The rows that libcamera gives begin at multiples of so many bytes.
 const LIBCAMERA_ROW: u32 = 64;
 
+/// A program that writes nothing for so long is dead: connecting and waiting for the first whole
+/// picture of a stream takes seconds.
+const SILENCE: Duration = Duration::from_secs(15);
+
 /// A program that writes frames to its standard output.
 pub(super) struct Plan {
     /// The first of them that is installed is taken.
@@ -23,6 +29,8 @@ pub(super) struct Plan {
     pub(super) args: Vec<String>,
     pub(super) output: Output,
     pub(super) live: bool,
+    /// How long its output is waited for.
+    pub(super) silence: Duration,
     /// What its messages must not repeat.
     pub(super) secret: Option<Address>,
 }
@@ -85,6 +93,7 @@ fn rpicam(number: u8, options: &SourceOptions) -> Result<Plan, FrameError> {
         args,
         output: Output::Raw(layout),
         live: true,
+        silence: SILENCE,
         secret: None,
     })
 }
@@ -109,6 +118,7 @@ fn csi(number: u8, options: &SourceOptions) -> Plan {
         args,
         output: Output::Y4m,
         live: true,
+        silence: SILENCE,
         secret: None,
     }
 }
@@ -152,6 +162,7 @@ fn ffmpeg(before: Vec<String>, input: &str, after: Vec<String>, options: &Source
         args: all,
         output: Output::Y4m,
         live: false,
+        silence: SILENCE,
         secret: None,
     }
 }

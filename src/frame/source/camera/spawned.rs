@@ -23,9 +23,6 @@ use super::programs::{Output, Plan};
 use super::wait::wait;
 use crate::frame::{Frame, FrameError};
 
-/// A program that writes nothing for so long is dead: connecting and waiting for the first whole
-/// picture of a stream takes seconds.
-const SILENCE: Duration = Duration::from_secs(15);
 /// How long a program whose output has ended may take to end itself.
 const LAST_WORDS: Duration = Duration::from_secs(1);
 /// So much of its messages is kept: the last line is wanted.
@@ -51,12 +48,13 @@ struct Helper {
     child: Child,
     messages: Arc<Mutex<Vec<u8>>>,
     said_all: Receiver<()>,
+    silence: Duration,
     secret: Option<Address>,
 }
 
 impl Spawned {
     pub(super) fn open(name: &str, plan: Plan, search: &OsStr) -> Result<Self, FrameError> {
-        let Plan { programs, remedy, args, output, live, secret } = plan;
+        let Plan { programs, remedy, args, output, live, silence, secret } = plan;
         let found = programs.iter().find_map(|program| Some((*program, find(program, search)?)));
         let Some((program, path)) = found else {
             return Err(FrameError::Program { name: name.into(), program: programs[0], remedy });
@@ -68,7 +66,8 @@ impl Spawned {
         let (stdout, stderr) = (child.stdout.take(), child.stderr.take());
         let (sender, said_all) = channel();
         let messages = Arc::default();
-        let mut helper = Helper { name: name.into(), program, child, messages, said_all, secret };
+        let mut helper =
+            Helper { name: name.into(), program, child, messages, said_all, silence, secret };
         let (Some(stdout), Some(stderr)) = (stdout, stderr) else {
             return Err(helper.ended("it has no output"));
         };
@@ -79,7 +78,7 @@ impl Spawned {
             let _ = sender.send(());
         };
         thread::Builder::new().name(program.into()).spawn(listen).map_err(fail)?;
-        let input = Input::new(name, Pipe(stdout));
+        let input = Input::new(name, Pipe { from: stdout, silence });
         let frames = match output {
             Output::Raw(layout) => Frames::Raw(Raw::new(input, layout)),
             Output::Y4m => Frames::Y4m(Y4m::open(input).map_err(|error| helper.cause(error))?),
@@ -140,13 +139,12 @@ impl Helper {
         match &error {
             // It still runs and only says nothing.
             FrameError::Read { error: silent, .. } if silent.kind() == io::ErrorKind::TimedOut => {
-                let seconds = SILENCE.as_secs();
                 let said =
                     self.last_line(Duration::ZERO).map_or(String::new(), |s| format!(" ({s})"));
-                let reason = format!("{} gave nothing for {seconds} seconds{said}", self.program);
+                let reason = format!("{} gave nothing for {:?}{said}", self.program, self.silence);
                 FrameError::lost(&self.name, reason)
             }
-            FrameError::Damaged { reason, .. } => {
+            FrameError::Damaged { reason, .. } if self.status().is_some() => {
                 let reason = reason.clone();
                 self.ended(&reason)
             }
@@ -206,14 +204,17 @@ fn keep_last(mut from: ChildStderr, messages: &Mutex<Vec<u8>>) {
 }
 
 /// A program's output, of which one does not wait for ever.
-struct Pipe(ChildStdout);
+struct Pipe {
+    from: ChildStdout,
+    silence: Duration,
+}
 
 impl Read for Pipe {
     fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
-        if wait(&self.0, SILENCE)?.is_empty() {
+        if wait(&self.from, self.silence)?.is_empty() {
             return Err(io::ErrorKind::TimedOut.into());
         }
-        self.0.read(into)
+        self.from.read(into)
     }
 }
 

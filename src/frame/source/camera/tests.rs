@@ -183,6 +183,18 @@ fn a_program_ends_with_its_source() {
 }
 
 #[test]
+fn a_program_that_hangs_is_lost_with_what_it_said() {
+    let script = "echo 'no signal' >&2; head -c 192 /dev/zero; exec sleep 1000";
+    let folder = programs(&[("rpicam-vid", script)]);
+    let plan = Plan::of(&Uri::Rpicam(0), &sized(2, 2)).unwrap_or_else(|error| panic!("{error}"));
+    let plan = Plan { silence: Duration::from_millis(300), ..plan };
+    let mut source = Spawned::open("rpicam://0", plan, folder.path().as_os_str()).unwrap();
+    let error = error_of(&mut source);
+    assert!(error.contains("gave nothing for 300ms (no signal)"), "{error}");
+    assert!(source.next(&mut Frame::new()).unwrap().is_none());
+}
+
+#[test]
 fn a_camera_cannot_be_looped() {
     let options = SourceOptions { looped: true, ..SourceOptions::default() };
     let error = open_in("rpicam://0", options, Path::new("/")).err().unwrap().to_string();

@@ -19,3 +19,21 @@ pub(super) fn wait(from: &impl AsFd, longest: Duration) -> io::Result<PollFlags>
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::io::Write;
+
+    #[test]
+    fn silence_ends_and_bytes_and_ends_are_seen_at_once() {
+        let long = Duration::from_secs(3600);
+        let (reader, mut writer) = io::pipe().unwrap();
+        assert!(wait(&reader, Duration::from_millis(10)).unwrap().is_empty());
+        writer.write_all(b"a frame").unwrap();
+        assert!(wait(&reader, long).unwrap().contains(PollFlags::IN));
+        let (reader, writer) = io::pipe().unwrap();
+        drop(writer);
+        assert!(!wait(&reader, long).unwrap().is_empty());
+    }
+}

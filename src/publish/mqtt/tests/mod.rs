@@ -144,7 +144,7 @@ fn a_broker_that_forgot_everything_is_told_again() {
         listener.until("tipcam/hall_cam/left_door/state", "a");
         drop(listener);
         broker.stop();
-        told.until("is the broker running");
+        told.until("the broker closed the connection");
         for class in 1..4 {
             change(class as u64, class);
         }
