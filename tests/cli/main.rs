@@ -130,8 +130,19 @@ fn write_stripes(path: &str, width: usize) {
 fn help_shows_examples_for_every_command() {
     let help = tipcam(&["--help"]).succeeds().out;
     let mut commands = vec![
-        "classify", "watch", "learn", "forget", "install", "build", "fit", "eval", "embed",
-        "inspect", "doctor", "completions", "man",
+        "classify",
+        "watch",
+        "learn",
+        "forget",
+        "install",
+        "build",
+        "fit",
+        "eval",
+        "embed",
+        "inspect",
+        "doctor",
+        "completions",
+        "man",
     ];
     if cfg!(feature = "import") {
         commands.push("encoder");
