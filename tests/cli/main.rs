@@ -158,6 +158,23 @@ fn help_shows_examples_for_every_command() {
 }
 
 #[test]
+fn manual_pages_and_completions_are_written_by_the_program() {
+    assert!(tipcam(&["man"]).succeeds().out.contains(".TH tipcam 1"));
+    let folder = folder();
+    tipcam(&["man", &path(&folder, "man1")]).succeeds();
+    let page = fs::read_to_string(path(&folder, "man1/tipcam-watch.1")).unwrap();
+    assert!(page.contains("camera"), "{page}");
+    for shell in ["bash", "fish", "zsh"] {
+        let script = tipcam(&["completions", shell]).succeeds().out;
+        assert!(script.contains("classify"), "{shell}: {script}");
+    }
+    assert_eq!(tipcam(&["completions", "dos"]).code, 2);
+    let file = path(&folder, "file");
+    fs::write(&file, "").unwrap();
+    tipcam(&["man", &file]).fails_with(&["writing manual pages", &file]);
+}
+
+#[test]
 fn an_unknown_flag_is_an_error_of_the_command_line() {
     let done = tipcam(&["classify", "x.jpg", "--colour"]);
     assert_eq!(done.code, 2);
