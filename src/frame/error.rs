@@ -103,12 +103,14 @@ impl FrameError {
         Self::Damaged { name: name.into(), reason: reason.into() }
     }
 
+    #[cfg(all(feature = "camera", target_os = "linux"))]
     pub(crate) fn lost(name: &str, reason: impl Into<String>) -> Self {
         Self::Lost { name: name.into(), reason: reason.into() }
     }
 
     /// Whether opening the same input again may help: the camera or the way to it failed, not one
     /// frame, and not what was asked for.
+    #[cfg(all(feature = "camera", target_os = "linux"))]
     pub(crate) fn is_loss(&self) -> bool {
         matches!(self, Self::Read { .. } | Self::Ended { .. } | Self::Lost { .. })
     }

@@ -29,6 +29,7 @@ impl Layout {
     }
 
     /// Rows that begin `stride` bytes apart. Less than a row needs means that nothing is known.
+    #[cfg(any(test, all(feature = "camera", target_os = "linux")))]
     pub(super) fn with_stride(self, stride: usize) -> Self {
         Self { stride: stride.max(self.stride), ..self }
     }

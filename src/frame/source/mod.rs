@@ -27,6 +27,8 @@ pub use images::{is_picture, pictures};
 pub use pace::Pace;
 pub use uri::{Address, Uri};
 
+#[cfg(all(feature = "camera", target_os = "linux"))]
+use self::camera::open as open_camera;
 use self::reader::Input;
 use super::turn::turned;
 use super::{Flip, Frame, FrameError, Rotate};
@@ -190,9 +192,6 @@ pub fn open(input: &str, options: SourceOptions) -> Result<Box<dyn Source>, Fram
     };
     Ok(turned(source, options.rotate, options.flip))
 }
-
-#[cfg(all(feature = "camera", target_os = "linux"))]
-use camera::open as open_camera;
 
 #[cfg(not(all(feature = "camera", target_os = "linux")))]
 fn open_camera(uri: &Uri, _: SourceOptions) -> Result<Box<dyn Source>, FrameError> {

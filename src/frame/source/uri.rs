@@ -182,6 +182,7 @@ fn login(url: &str) -> Option<(&str, &str)> {
 
 /// The parts of an address that nobody else may see: the password, and the values of what looks
 /// like `name=value` (many cameras take the password there).
+#[cfg(all(feature = "camera", target_os = "linux"))]
 fn secrets(url: &str) -> impl Iterator<Item = &str> {
     let password = login(url).map(|(_, login)| login.split_once(':').map_or(login, |pair| pair.1));
     let values = url.split('=').skip(1).map(|rest| rest.split(VALUE_ENDS).next().unwrap_or(""));

@@ -26,7 +26,7 @@ use crate::frame::{Frame, FrameError};
 /// How long a program whose output has ended may take to end itself.
 const LAST_WORDS: Duration = Duration::from_secs(1);
 /// So much of its messages is kept: the last line is wanted.
-const MESSAGES: usize = 1024;
+const MESSAGES: usize = 4096;
 
 /// A running program's frames.
 pub(super) struct Spawned {
@@ -171,7 +171,13 @@ impl Helper {
     fn last_line(&self, longest: Duration) -> Option<String> {
         let _ = self.said_all.recv_timeout(longest);
         let messages = self.messages.lock().unwrap_or_else(PoisonError::into_inner);
-        let text = String::from_utf8_lossy(&messages);
+        // A line that has lost its beginning may have kept half a password.
+        let whole = match messages.iter().position(|&byte| byte == b'\n') {
+            _ if messages.len() < MESSAGES => 0,
+            Some(end) => end,
+            None => return None,
+        };
+        let text = String::from_utf8_lossy(&messages[whole..]);
         let line = text.lines().rev().map(str::trim).find(|line| !line.is_empty())?;
         Some(self.secret.as_ref().map_or_else(|| line.into(), |secret| secret.clean(line)))
     }

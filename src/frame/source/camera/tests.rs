@@ -145,6 +145,16 @@ echo "one warning" >&2; echo "$url: 401 Unauthorized (s3cret)" >&2; exit 1"#;
 }
 
 #[test]
+fn a_line_that_is_too_long_to_be_kept_does_not_show_half_a_password() {
+    let script = r#"for word; do case $word in rtsp*) url=$word;; esac; done
+echo "$url$(head -c 4090 /dev/zero | tr '\0' x)" >&2; exit 1"#;
+    let folder = programs(&[("ffmpeg", script)]);
+    let uri = "rtsp://user:s3cret-s3cret@cam/";
+    let error = error_of(&mut *open_in(uri, sized(2, 2), folder.path()).unwrap());
+    assert!(error.contains("exit code 1") && !error.contains("cret"), "{error}");
+}
+
+#[test]
 fn a_program_that_dies_is_started_again() {
     // Gives one frame and fails; from the third start on it runs.
     let script = r#"here=$(dirname "$0"); echo >> "$here/starts"
