@@ -283,6 +283,28 @@ fn a_broker_that_never_answers_costs_its_own_events_and_nothing_else() {
     }
 }
 
+#[cfg(unix)]
+#[test]
+fn a_broker_that_freezes_holds_up_no_frame_and_gets_the_newest_state_later() {
+    for version in [MqttVersion::V3, MqttVersion::V5] {
+        let Some(broker) = Broker::open() else { return };
+        let told = Told::default();
+        let mut mqtt = Mqtt::new(settings(broker.url(), version), told.tell()).unwrap();
+        let listener = Listener::new(broker.port, None);
+        listener.until(AVAILABILITY, "online");
+        broker.freeze(true);
+        let classes = labels(["a", "b", "c"]);
+        for number in 0..10_000 {
+            let class = Some(number as usize % 2);
+            mqtt.frame(&Frame::new(), &event(number, &classes, &[(None, class)]));
+        }
+        mqtt.frame(&Frame::new(), &event(10_000, &classes, &[(None, Some(2))]));
+        broker.freeze(false);
+        listener.until(STATE, "c");
+        assert_eq!(told.all().len(), 0, "{:?}", told.all());
+    }
+}
+
 #[test]
 fn the_heartbeat_tells_the_score_again_though_nothing_changes() {
     let Some(broker) = Broker::open() else { return };
