@@ -61,13 +61,6 @@ impl Board {
                 }
             }
             due.discovery = false;
-            if due.attributes {
-                let payload = topics::attributes_payload(seen);
-                if !client.publish(&topics.attributes(name), &payload) {
-                    return;
-                }
-                due.attributes = false;
-            }
             if due.state {
                 if !client.publish(&topics.state(name), topics::state_payload(seen)) {
                     return;
@@ -75,6 +68,13 @@ impl Board {
                 due.state = false;
                 // told: should it be told again, a newer state may take its place
                 seen.changed = false;
+            }
+            if due.attributes {
+                let payload = topics::attributes_payload(seen);
+                if !client.publish(&topics.attributes(name), &payload) {
+                    return;
+                }
+                due.attributes = false;
             }
         }
         if self.online_due {

@@ -64,6 +64,7 @@ fn a_late_subscriber_sees_the_state(version: MqttVersion) {
     mqtt.frame(&Frame::new(), &event(2, &classes, &[(None, Some(2))]));
     mqtt.frame(&Frame::new(), &event(3, &classes, &[(None, Some(2))]));
     early.until(STATE, "Tür \"1\"");
+    early.wait("tipcam/hall_cam/view/attributes", |text| text.contains(r#""previous":"cat""#));
 
     let late = Listener::new(broker.port, None);
     assert!(late.until(STATE, "Tür \"1\""), "it is retained");
