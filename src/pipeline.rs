@@ -311,7 +311,7 @@ impl Classifier {
         Ok(())
     }
 
-    /// The `count` most probable classes; of equal ones the earlier class first.
+    /// The `count` most probable classes that can be an answer; of equal ones the earlier class first.
     fn rank(
         &self,
         asset: &Asset<'_>,
@@ -325,7 +325,8 @@ impl Classifier {
         top.clear();
         for (class, &score) in self.probabilities.iter().enumerate() {
             let at = top.iter().take_while(|other| other.score >= score).count();
-            if at >= count || !head.is_candidate(class) {
+            let negative = self.class_rules.get(class).is_some_and(|rule| rule.negative);
+            if at >= count || negative || !head.is_candidate(class) {
                 continue;
             }
             top.truncate(count - 1);

@@ -102,7 +102,9 @@ impl Watched {
     /// Goes on with other rules.
     pub(super) fn set_rules(&mut self, rules: Rules, classes: &[ClassRule]) {
         self.stabilizer.set_rules(rules);
-        self.stabilizer.remap(tracks(classes), Some);
+        // a class that is never reported any more is no state either
+        let reported = |class: usize| classes.get(class).is_none_or(|rule| !rule.negative);
+        self.stabilizer.remap(tracks(classes), |class| reported(class).then_some(class));
         self.probabilities.clear();
     }
 }

@@ -67,6 +67,14 @@ pub(super) struct Decision {
     /// change; 0 looks at every frame
     #[arg(long, value_name = "LEVELS", default_value_t = 0.0)]
     motion: f32,
+
+    /// With --motion: the share by which the brightness of the whole picture must change
+    #[arg(long, value_name = "SHARE", default_value_t = 0.15, value_parser = parse_share)]
+    motion_light: f32,
+
+    /// With --motion: seconds after which a frame is looked at although nothing moves
+    #[arg(long, value_name = "SECONDS", default_value_t = 10.0, value_parser = parse_seconds)]
+    motion_max_still: f64,
 }
 
 impl Decision {
@@ -112,7 +120,11 @@ impl Decision {
         if self.motion == 0.0 {
             return Ok(None);
         }
-        let rules = MotionRules { change: self.motion, ..MotionRules::default() };
+        let rules = MotionRules {
+            change: self.motion,
+            light: self.motion_light,
+            max_still: Duration::from_secs_f64(self.motion_max_still),
+        };
         rules.check()?;
         Ok(Some(rules))
     }
