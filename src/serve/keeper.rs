@@ -168,6 +168,11 @@ impl Keeper {
         })
     }
 
+    /// Does ahead what the first lesson would have to wait for; takes a moment.
+    pub fn prepare(&self) {
+        self.store().prepare();
+    }
+
     /// Names of the views of a frame; none where the whole frame is looked at.
     #[must_use]
     pub fn regions(&self) -> &[String] {

@@ -111,6 +111,9 @@ impl Watch {
             let regions = options.regions.iter().map(Region::label).collect();
             let keeper = Keeper::new(store, &file, desk.clone(), regions, shared.workers()?)?;
             let keeper = Arc::new(keeper);
+            let prepared = Arc::clone(&keeper);
+            let prepare = move || prepared.prepare();
+            thread::Builder::new().name("prepare".to_owned()).spawn(prepare)?;
             let kept = Arc::clone(&keeper);
             let figures = move || {
                 if let Ok(summary) = kept.summary() {
