@@ -10,13 +10,16 @@ use std::time::{Duration, Instant};
 
 use tipcam::asset::AssetFile;
 use tipcam::decide::{Decision, Settled};
-use tipcam::frame::{DEMO_PHOTOGRAPH, Decoder, Frame};
+use tipcam::frame::{DEMO_PHOTOGRAPH, Decoder, Frame, MotionRules};
 use tipcam::kernels;
 use tipcam::pipeline::{Answer, Classifier, Scored};
 use tipcam::publish::{
     Examples, ExamplesSettings, Exec, ExecSettings, Metrics, Mqtt, MqttSettings, Tell,
 };
-use tipcam::watch::{Event, Health, Labels, Sink, View};
+use tipcam::serve::Live;
+use tipcam::watch::{
+    Captured, Desk, Engine, Event, Health, Labels, Options, Policy, Relay, Shot, Sink, View,
+};
 
 /// Counts while it is asked to, on all threads or on the one that asks.
 struct Counting;
@@ -156,4 +159,44 @@ fn a_frame_that_changes_nothing_allocates_nothing_in_any_sink() {
         });
         assert_eq!(found, 0, "{name}: allocations in 1,000 frames");
     }
+}
+
+#[test]
+fn the_loop_allocates_nothing_for_regions_motion_rules_and_the_page() {
+    let _alone = ALONE.lock().unwrap_or_else(PoisonError::into_inner);
+    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/models/default.tipcam");
+    let file = AssetFile::open(path).unwrap();
+    let classifier = Classifier::new(&file, kernels::best(), 1).unwrap();
+    let relay = Relay::<Shot, Event>::new(Policy::NewestWins);
+    let health = Arc::new(Health::default());
+    let (_live, lens) = Live::new(Arc::clone(&health));
+    let options = Options {
+        top: 5,
+        regions: ["left=0,0,0.5,1", "right=0.5,0,0.5,1"].map(|text| text.parse().unwrap()).into(),
+        motion: Some(MotionRules::default()),
+        ..Options::default()
+    };
+    let desk = Desk::new(relay.waker());
+    let sinks: Vec<Box<dyn Sink>> = vec![Box::new(lens)];
+    let mut engine = Engine::new(classifier, options, desk, sinks, health).unwrap();
+    let mut captured = Captured::<Shot>::default();
+    Decoder::default().decode("demo", DEMO_PHOTOGRAPH, &mut captured.frame.frame).unwrap();
+    let mut event = Event::default();
+    let mut encoded = 0;
+    let mut frames = |engine: &mut Engine, numbers: std::ops::Range<u64>| {
+        for number in numbers {
+            captured.number = number;
+            captured.since_start = Duration::from_millis(number * 33);
+            // every third frame has something new in it
+            if number % 3 == 0 {
+                captured.frame.frame.pixels_mut()[..30_000].fill((number * 40 % 256) as u8);
+            }
+            engine.answer(Some(&captured), &mut event).unwrap();
+            encoded += u64::from(event.views.iter().any(|view| !view.still));
+        }
+    };
+    frames(&mut engine, 0..30);
+    let found = allocations(|| frames(&mut engine, 30..60));
+    assert_eq!(found, 0, "allocations in 30 frames");
+    assert!((10..60).contains(&encoded), "{encoded} of 60 frames were encoded");
 }

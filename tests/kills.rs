@@ -2,7 +2,7 @@
 //! lost, and nothing is there that it did not learn.
 
 use std::env;
-use std::io::{BufRead, BufReader, ErrorKind, Write, stdout};
+use std::io::{BufRead, BufReader, ErrorKind};
 use std::path::Path;
 use std::process::{Command, Stdio};
 use std::thread::sleep;
@@ -66,7 +66,7 @@ fn learn_until_killed(directory: &Path) -> ! {
     let mut store = open(directory);
     let forget = |store: &mut Store, key: u64| {
         store.forget_key(key).unwrap();
-        writeln!(stdout(), "forgot {key}").unwrap();
+        println!("forgot {key}");
     };
     let head = store.head();
     let cache = head.asset().unwrap().cache.unwrap();
@@ -79,7 +79,7 @@ fn learn_until_killed(directory: &Path) -> ! {
         let next = head.asset().unwrap().cache.unwrap().next_id;
         let shot = NewShot { feature: feature(next), name: next.to_string(), thumbnail: None };
         let keys = store.learn(&format!("class {}", next % 7), &[shot]).unwrap().keys;
-        writeln!(stdout(), "learned {}", keys[0]).unwrap();
+        println!("learned {}", keys[0]);
         if next.is_multiple_of(5) {
             forget(&mut store, next);
         }

@@ -21,8 +21,9 @@ Examples:
   tipcam learn \"my cat\" cat-photos/ --asset mine.tipcam
 
 The first time, FILE is made from the asset inside this program; afterwards it is changed in one
-step: a reader sees the old file or the new one. Several may learn into it at once. Photographs that look like one that is known already
-are learned with a warning: different views teach more. `tipcam forget` takes back.")]
+step: a reader sees the old file or the new one, and several may learn into it at once. Photographs that
+look like one that is known already are learned with a warning: different views teach more. `tipcam forget`
+takes back.")]
 pub(super) struct Learn {
     /// The class, new or known
     class: String,

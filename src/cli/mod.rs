@@ -60,7 +60,7 @@ struct Cli {
 #[derive(Subcommand)]
 enum Command {
     Classify(classify::Classify),
-    Watch(watch::Watch),
+    Watch(Box<watch::Watch>),
     Learn(learn::Learn),
     Forget(forget::Forget),
     Install(install::Install),

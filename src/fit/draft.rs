@@ -222,7 +222,7 @@ impl<'a> Draft<'a> {
     }
 
     /// What has to change in the asset's file: weights follow the numbers of shots, and the head's
-    /// own parts are kept up, see [`refresh`].
+    /// own parts are kept up (`refresh`).
     ///
     /// # Errors
     /// A limit is exceeded.

@@ -4,7 +4,7 @@ use super::operation::{Numbered, Operation};
 use super::{OwnedProject, StateError};
 use crate::asset::{AssetFile, Builder, FileError, HeadKind, Space, Tag};
 use crate::fit::matrix::Workers;
-use crate::fit::{Change, Draft, Duplicate, FitError, Forget, Project};
+use crate::fit::{Change, Draft, Duplicate, FitError, Forget, Project, keys};
 
 /// What changes heads.
 pub(super) struct Workshop {
@@ -26,6 +26,16 @@ pub(super) struct Effect {
 }
 
 impl Workshop {
+    /// Has the shots of `head` projected, which is remembered.
+    pub(super) fn prepare(&self, head: &AssetFile) {
+        let cache = head.asset().ok().and_then(|asset| asset.cache);
+        if let (Some(project), Some(cache)) =
+            (&self.project, cache.filter(|c| c.space == Space::Trunk))
+        {
+            (0..cache.len).for_each(|key| drop(project(&keys::decode(&cache, key))));
+        }
+    }
+
     /// `head` with one more change.
     pub(super) fn apply(
         &self,

@@ -24,7 +24,7 @@ impl Default for Options {
 /// A shot to learn.
 #[derive(Clone, Debug, PartialEq)]
 pub struct NewShot {
-    /// Its feature of [`Store::space`], of unit norm.
+    /// Its feature of [`Store::space`](super::Store::space), of unit norm.
     pub feature: Vec<f32>,
     /// Its name for people.
     pub name: String,
@@ -32,7 +32,7 @@ pub struct NewShot {
     pub thumbnail: Option<Vec<u8>>,
 }
 
-/// What [`Store::learn`] did.
+/// What [`Store::learn`](super::Store::learn) did.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Learned {
     /// Ids of the new keys, in the order of the shots.
@@ -45,7 +45,7 @@ pub struct Learned {
     pub stale: bool,
 }
 
-/// What [`Store::forget_key`] and [`Store::forget_class`] did.
+/// What [`Store::forget_key`](super::Store::forget_key) and [`Store::forget_class`](super::Store::forget_class) did.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Forgotten {
     /// Ids of the keys that went.
@@ -56,7 +56,7 @@ pub struct Forgotten {
     pub stale: bool,
 }
 
-/// What [`Store::move_key`] did.
+/// What [`Store::move_key`](super::Store::move_key) did.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Moved {
     /// Whether the key's new class was not there before.
@@ -67,7 +67,7 @@ pub struct Moved {
     pub stale: bool,
 }
 
-/// What [`Store::undo`] took back.
+/// What [`Store::undo`](super::Store::undo) took back.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Undone {
     /// The operation in words, as `3 shots of "mug" learned`.

@@ -107,6 +107,12 @@ impl Store {
         self.workshop.space
     }
 
+    /// Does ahead what the first change would have to wait for: worth while after a start, where nobody
+    /// waits.
+    pub fn prepare(&self) {
+        self.workshop.prepare(&self.head);
+    }
+
     /// Adds shots to class `label`, which may be new; without shots, a class that the vocabulary knows.
     ///
     /// # Errors

@@ -1,4 +1,5 @@
 use std::sync::Arc;
+use std::thread;
 use std::time::Duration;
 
 use super::desk::{Job, Reply};
@@ -217,6 +218,12 @@ impl Engine {
 impl Drop for Engine {
     fn drop(&mut self) {
         self.desk.stop();
+        // Each may take a moment for a last word: they take it at the same time.
+        thread::scope(|scope| {
+            for sink in self.sinks.drain(..) {
+                scope.spawn(move || drop(sink));
+            }
+        });
     }
 }
 

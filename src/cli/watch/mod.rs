@@ -96,7 +96,7 @@ impl Watch {
         let health = Arc::new(Health::default());
         let desk = Desk::new(relay.waker());
         service::on_signals(relay.stopper(), reload(line.to_vec(), desk.clone()))?;
-        let (mut sinks, lost) = self.publish.sinks()?;
+        let publish::Started { mut sinks, lost } = self.publish.sinks()?;
         if let Some(watchdog) = Watchdog::new(Arc::clone(&health), relay.waker())? {
             sinks.push(Box::new(watchdog));
         }

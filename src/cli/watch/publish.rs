@@ -12,6 +12,12 @@ use crate::publish::{
 };
 use crate::watch::Sink;
 
+/// Who listens, and what they could not bear.
+pub(super) struct Started {
+    pub(super) sinks: Vec<Box<dyn Sink>>,
+    pub(super) lost: Vec<Lost>,
+}
+
 #[derive(Args)]
 pub(super) struct Publish {
     #[command(flatten)]
@@ -113,7 +119,7 @@ struct ExamplesArgs {
 
 impl Publish {
     /// Starts what was asked for, and gives it with the counts of what it lost.
-    pub(super) fn sinks(&self) -> Result<(Vec<Box<dyn Sink>>, Vec<Lost>)> {
+    pub(super) fn sinks(&self) -> Result<Started> {
         let tell: Tell = Arc::new(note);
         let mut sinks: Vec<Box<dyn Sink>> = Vec::new();
         let mut lost = Vec::new();
@@ -133,7 +139,7 @@ impl Publish {
             lost.push(examples.lost());
             sinks.push(Box::new(examples));
         }
-        Ok((sinks, lost))
+        Ok(Started { sinks, lost })
     }
 }
 

@@ -14,8 +14,20 @@ struct Region {
     number: usize,
     name: String,
     seen: Seen,
-    state_due: bool,
-    discovery_due: bool,
+    due: Due,
+}
+
+/// Which messages of a region wait. Each one for itself: with one flag for all of them, a queue in
+/// which one place gets free at a time would be filled with the first of them for ever.
+#[derive(Clone, Copy)]
+struct Due {
+    discovery: bool,
+    attributes: bool,
+    state: bool,
+}
+
+impl Due {
+    const ALL: Self = Self { discovery: true, attributes: true, state: true };
 }
 
 impl Board {
@@ -23,45 +35,46 @@ impl Board {
     pub(super) fn update(&mut self, number: usize, seen: Seen, lost: &Lost) {
         let Some(region) = self.regions.iter_mut().find(|region| region.number == number) else {
             let name = self.free_name(number, &seen);
-            let region = Region { number, name, seen, state_due: true, discovery_due: true };
-            self.regions.push(region);
+            self.regions.push(Region { number, name, seen, due: Due::ALL });
             return;
         };
-        region.discovery_due |= region.seen.labels != seen.labels;
-        region.seen = seen.after(region.state_due.then_some(&region.seen), lost);
-        region.state_due = true;
+        let discovery = region.due.discovery || region.seen.labels != seen.labels;
+        region.seen = seen.after(region.due.state.then_some(&region.seen), lost);
+        region.due = Due { discovery, ..Due::ALL };
     }
 
     /// A broker was found that may know nothing: everything is told again.
     pub(super) fn connected(&mut self) {
         self.online_due = true;
         for region in &mut self.regions {
-            region.state_due = true;
-            region.discovery_due = true;
+            region.due = Due::ALL;
         }
     }
 
     /// Tells the broker what it does not know, as much as there is room for at the moment.
     pub(super) fn tell(&mut self, client: &Client, topics: &Topics, discovery: bool) {
-        for region in &mut self.regions {
-            let (name, seen) = (&region.name, &region.seen);
-            if region.discovery_due && discovery {
+        for Region { name, seen, due, .. } in &mut self.regions {
+            if due.discovery && discovery {
                 let payload = topics.discovery_payload(name, seen);
                 if !client.publish(&topics.discovery(name), &payload) {
                     return;
                 }
             }
-            region.discovery_due = false;
-            if region.state_due {
-                let told = client
-                    .publish(&topics.attributes(name), &topics::attributes_payload(seen))
-                    && client.publish(&topics.state(name), topics::state_payload(seen));
-                if !told {
+            due.discovery = false;
+            if due.state {
+                if !client.publish(&topics.state(name), topics::state_payload(seen)) {
                     return;
                 }
-                region.state_due = false;
+                due.state = false;
                 // told: should it be told again, a newer state may take its place
-                region.seen.changed = false;
+                seen.changed = false;
+            }
+            if due.attributes {
+                let payload = topics::attributes_payload(seen);
+                if !client.publish(&topics.attributes(name), &payload) {
+                    return;
+                }
+                due.attributes = false;
             }
         }
         if self.online_due {

@@ -4,7 +4,8 @@ use std::time::Duration;
 
 use rumqttc::{Outgoing, QoS, TlsConfiguration, Transport, tokio_rustls, v5};
 
-use super::settings::{Address, Credentials, MqttVersion};
+use super::credentials::Credentials;
+use super::settings::{Address, MqttVersion};
 
 /// Messages that wait for the network at most. What does not fit waits as a state, in its newest form.
 const QUEUE: usize = 64;
@@ -42,8 +43,8 @@ pub(super) enum Client {
 
 /// Moves messages over the network.
 pub(super) enum Link {
-    V3(rumqttc::EventLoop),
-    V5(v5::EventLoop),
+    V3(Box<rumqttc::EventLoop>),
+    V5(Box<v5::EventLoop>),
 }
 
 /// A connection that is made by the first [`Link::step`].
@@ -65,7 +66,7 @@ pub(super) fn open(plan: Plan<'_>) -> (Client, Link) {
                 options.set_credentials(login.username, login.password);
             }
             let (client, link) = rumqttc::AsyncClient::new(options, QUEUE);
-            (Client::V3(client, qos), Link::V3(link))
+            (Client::V3(client, qos), Link::V3(Box::new(link)))
         }
         MqttVersion::V5 => {
             use v5::mqttbytes::{QoS, v5::LastWill};
@@ -77,7 +78,7 @@ pub(super) fn open(plan: Plan<'_>) -> (Client, Link) {
                 options.set_credentials(login.username, login.password);
             }
             let (client, link) = v5::AsyncClient::new(options, QUEUE);
-            (Client::V5(client, qos), Link::V5(link))
+            (Client::V5(client, qos), Link::V5(Box::new(link)))
         }
     }
 }

@@ -1,6 +1,7 @@
 //! States as retained MQTT messages, which Home Assistant discovers (`docs/mqtt.md`).
 
 mod board;
+mod credentials;
 mod link;
 mod settings;
 #[cfg(test)]

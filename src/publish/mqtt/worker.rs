@@ -8,8 +8,9 @@ use rumqttc::tokio_rustls::rustls::ClientConfig;
 use tokio::time::{sleep, sleep_until};
 
 use super::board::Board;
+use super::credentials::Credentials;
 use super::link::{self, Client, Plan, Step};
-use super::settings::{Address, Credentials};
+use super::settings::Address;
 use super::topics::{OFFLINE, Topics};
 use super::{MqttSettings, Shared};
 use crate::publish::PublishError;

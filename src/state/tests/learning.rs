@@ -2,9 +2,11 @@ use std::fs;
 use std::path::Path;
 
 use super::*;
+use crate::asset::{HeadParams, RowKind};
 use crate::head::{Buffers, Head, best};
-use crate::state::Lock;
 use crate::state::record::HEADER_LEN;
+use crate::state::replay::head_of;
+use crate::state::{Lock, OwnedProject};
 
 const JPEG: &[u8] = b"\xff\xd8\xff\xe0 a picture \xff\xd9";
 
@@ -46,6 +48,30 @@ fn what_is_learned_is_there_after_a_restart_and_the_encoder_is_not_copied() {
     let store = open(&base, folder.path());
     assert_eq!(store.head().bytes(), head.bytes());
     assert_eq!(store.undoable(), 1);
+}
+
+#[test]
+fn a_store_learns_as_the_command_does() {
+    let base = asset_in(Space::Trunk, HeadKind::Tip, 1, &[2, 3, 2]);
+    // as if there had been enough shots to choose it by
+    let params = HeadParams { row_gain: 1.0, ..base.asset().unwrap().head.unwrap() };
+    let container = base.container().unwrap();
+    let file = Builder::from_container(&container).section(Tag::HEAD, params.encode());
+    let base: AssetFile = file.to_bytes().unwrap().try_into().unwrap();
+    let project: OwnedProject = Box::new(reversed);
+    let mut store =
+        Store::in_memory(base.clone(), Options::default(), Some(project), workers()).unwrap();
+    store.prepare();
+    assert_eq!(store.space(), Space::Trunk);
+    let new = shots(&mut Random(8), 3);
+    store.learn("cup", &new).unwrap();
+    let new: Vec<_> = new.into_iter().map(|shot| (shot.feature, shot.name)).collect();
+    let asset = base.asset().unwrap();
+    let change = fit::learn(&asset, "cup", &new, Some(&reversed), workers()).unwrap();
+    let bytes = change.apply(&asset.container).to_bytes().unwrap();
+    let learned = head_of(&AssetFile::try_from(bytes).unwrap()).unwrap();
+    assert_eq!(learned.asset().unwrap().text.unwrap().kind(3), RowKind::Shots);
+    assert_eq!(store.head().bytes(), learned.bytes());
 }
 
 #[test]

@@ -43,6 +43,16 @@ fn workers() -> Workers {
 /// An asset with as many classes as counts, "class 0" to "class n"; the first has text. It knows the
 /// word "zebra", and has what stands for an encoder.
 fn asset_of(kind: HeadKind, encoder: u8, counts: &[usize]) -> AssetFile {
+    asset_in(Space::Projected, kind, encoder, counts)
+}
+
+/// From the trunk's feature to the projected one.
+fn reversed(trunk: &[f32]) -> Vec<f32> {
+    trunk.iter().rev().copied().collect()
+}
+
+/// The same with keys in this space.
+fn asset_in(space: Space, kind: HeadKind, encoder: u8, counts: &[usize]) -> AssetFile {
     let layers = [encoder; 5000];
     let id = EncoderId::of(|tag| (tag == Tag::LAYERS).then_some(&layers[..])).unwrap();
     let mut random = Random(u64::from(encoder));
@@ -56,10 +66,10 @@ fn asset_of(kind: HeadKind, encoder: u8, counts: &[usize]) -> AssetFile {
     let shots: Vec<_> = shots.map(shot).collect();
     let recipe = Recipe {
         encoder: id,
-        space: Space::Projected,
+        space,
         classes: &classes,
         shots: &shots,
-        project: None,
+        project: (space == Space::Trunk).then_some(&reversed),
         method: kind.into(),
         search: Search::LeaveOneOut,
         threads: 1,

@@ -79,6 +79,14 @@ impl Broker {
         }
     }
 
+    /// Stops it in the middle of what it does, or has it go on.
+    #[cfg(unix)]
+    pub(super) fn freeze(&self, frozen: bool) {
+        use rustix::process::{Pid, Signal, kill_process};
+        let pid = Pid::from_raw(self.child.as_ref().unwrap().id() as i32).unwrap();
+        kill_process(pid, if frozen { Signal::STOP } else { Signal::CONT }).unwrap();
+    }
+
     pub(super) fn url(&self) -> String {
         format!("mqtt://127.0.0.1:{}", self.port)
     }

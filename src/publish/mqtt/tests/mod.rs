@@ -64,6 +64,7 @@ fn a_late_subscriber_sees_the_state(version: MqttVersion) {
     mqtt.frame(&Frame::new(), &event(2, &classes, &[(None, Some(2))]));
     mqtt.frame(&Frame::new(), &event(3, &classes, &[(None, Some(2))]));
     early.until(STATE, "Tür \"1\"");
+    early.wait("tipcam/hall_cam/view/attributes", |text| text.contains(r#""previous":"cat""#));
 
     let late = Listener::new(broker.port, None);
     assert!(late.until(STATE, "Tür \"1\""), "it is retained");
@@ -280,6 +281,28 @@ fn a_broker_that_never_answers_costs_its_own_events_and_nothing_else() {
             mqtt.frame(&Frame::new(), &event(number, &classes, &[(None, class)]));
         }
         assert_eq!(mqtt.lost().count(), 9_999, "all but the one that waits");
+    }
+}
+
+#[cfg(unix)]
+#[test]
+fn a_broker_that_freezes_holds_up_no_frame_and_gets_the_newest_state_later() {
+    for version in [MqttVersion::V3, MqttVersion::V5] {
+        let Some(broker) = Broker::open() else { return };
+        let told = Told::default();
+        let mut mqtt = Mqtt::new(settings(broker.url(), version), told.tell()).unwrap();
+        let listener = Listener::new(broker.port, None);
+        listener.until(AVAILABILITY, "online");
+        broker.freeze(true);
+        let classes = labels(["a", "b", "c"]);
+        for number in 0..10_000 {
+            let class = Some(number as usize % 2);
+            mqtt.frame(&Frame::new(), &event(number, &classes, &[(None, class)]));
+        }
+        mqtt.frame(&Frame::new(), &event(10_000, &classes, &[(None, Some(2))]));
+        broker.freeze(false);
+        listener.until(STATE, "c");
+        assert_eq!(told.all().len(), 0, "{:?}", told.all());
     }
 }
 
