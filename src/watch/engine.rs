@@ -168,7 +168,7 @@ impl Engine {
         self.classifier.set_head(file)?;
         let before = std::mem::replace(&mut self.labels, labels);
         self.set_rules()?;
-        let new: Vec<_> = before.iter().map(|label| self.labels.find(label)).collect();
+        let new: Vec<_> = before.moves_to(&self.labels).collect();
         for watched in &mut self.watched {
             watched.remap(&self.class_rules, |class| new.get(class).copied().flatten());
         }

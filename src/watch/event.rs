@@ -33,6 +33,16 @@ impl Labels {
         self.0.iter().position(|other| **other == *label)
     }
 
+    /// Where each class is among the classes that come after: the one of its name, or the one in its place
+    /// where nothing but its name was changed.
+    pub fn moves_to<'l>(&'l self, after: &'l Self) -> impl Iterator<Item = Option<usize>> + 'l {
+        let same_length = self.0.len() == after.0.len();
+        self.0.iter().enumerate().map(move |(class, label)| {
+            let renamed = || same_length && self.find(&after.0[class]).is_none();
+            after.find(label).or_else(|| renamed().then_some(class))
+        })
+    }
+
     /// All names, in the order of the classes.
     pub fn iter(&self) -> impl ExactSizeIterator<Item = &Arc<str>> {
         self.0.iter()
@@ -90,4 +100,22 @@ pub trait Sink: Send {
 
     /// The loop was woken although no frame came.
     fn idle(&mut self) {}
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn classes_move_with_their_names_and_keep_their_place_when_they_are_renamed() {
+        let labels = |names: &[&str]| names.iter().copied().collect::<Labels>();
+        let moves = |before: &[&str], after: &[&str]| -> Vec<_> {
+            labels(before).moves_to(&labels(after)).collect()
+        };
+        assert_eq!(moves(&["a", "b", "c"], &["a", "c"]), [Some(0), None, Some(1)]);
+        assert_eq!(moves(&["a", "b"], &["a", "b", "c"]), [Some(0), Some(1)]);
+        assert_eq!(moves(&["a", "b"], &["a", "new"]), [Some(0), Some(1)]);
+        assert_eq!(moves(&["a", "b"], &["b", "a"]), [Some(1), Some(0)]);
+        assert_eq!(moves(&["a", "b"], &["b", "new"]), [None, Some(0)]);
+    }
 }

@@ -122,28 +122,30 @@ fn rules_of_the_configuration_change_on_sighup_and_mistakes_in_it_change_nothing
     needs_asset!();
     let folder = folder();
     let config = path(&folder, "tipcam.toml");
-    let write = |enter: &str| {
-        fs::write(
-            &config,
-            format!(
-                "[input]\nsource = 'demo'\nrate = 20\nloop = true\n\
-            [decision]\nsmoothing = 0.0\nenter = {enter}\nleave = 0.1\n"
-            ),
-        )
-        .unwrap();
+    let write = |agree: &str| {
+        let input = "[input]\nsource = 'demo'\nrate = 20\nloop = true\n";
+        let decision = "[decision]\nsmoothing = 0.0\nenter = 0.5\nleave = 0.1\n";
+        fs::write(&config, format!("{input}{decision}agree = {agree}\n")).unwrap();
     };
-    // no probability is above 1: nothing is ever stable
-    write("1.0");
-    let served = Served::start(&["--config", &config, "--unknown-score", "1.0"]);
-    std::thread::sleep(Duration::from_millis(300));
-    assert_eq!(served.get("/v1/status")["latest"][0]["stable"], Value::Null);
-    write("'much'");
+    // the demo never shows a thing 32 times in a row: nothing is ever stable
+    write("32");
+    let served = Served::start(&["--config", &config]);
+    let stable = || served.get("/v1/status")["latest"][0]["stable"].clone();
+    let begun = Instant::now();
+    while served.get("/v1/status")["frames"]["answered"].as_u64().unwrap() < 12 {
+        assert!(begun.elapsed() < Duration::from_secs(60), "no frame is answered");
+        assert_eq!(stable(), Value::Null);
+    }
+    write("'often'");
     served.signal("HUP");
-    assert!(served.says("Error: the configuration was not read again").contains("--enter"));
-    write("0.5");
+    let told = served.says("Error: the configuration was not read again");
+    assert!(told.contains("--agree") && stable().is_null(), "{told}");
+    write("1");
     served.signal("HUP");
     served.says("the configuration was read again");
-    assert!(served.get("/v1/status")["frames"]["answered"].as_u64().unwrap() > 0);
+    while stable().is_null() {
+        assert!(begun.elapsed() < Duration::from_secs(120), "the new rule does not hold");
+    }
     assert_eq!(served.stop().0, Some(0));
 }
 

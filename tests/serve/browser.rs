@@ -15,7 +15,7 @@ const DRIVER: &str = "chromedriver";
 /// What the protocol calls an element in JSON.
 const ELEMENT: &str = "element-6066-11e4-a52e-4f735466cecf";
 
-pub struct Browser {
+pub(crate) struct Browser {
     driver: Child,
     agent: Agent,
     session: String,
@@ -24,7 +24,7 @@ pub struct Browser {
 
 impl Browser {
     /// None, with a message, where there is no chromedriver.
-    pub fn open(width: u32, height: u32) -> Option<Self> {
+    pub(crate) fn open(width: u32, height: u32) -> Option<Self> {
         let mut command = Command::new(DRIVER);
         command.arg("--port=0").stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::null());
         let Ok(mut driver) = command.spawn() else {
@@ -34,7 +34,9 @@ impl Browser {
         let mut lines = BufReader::new(driver.stdout.take().unwrap()).lines();
         let port = lines.find_map(|line| {
             let line = line.ok()?;
-            line.split_once("on port ")?.1.trim_end_matches('.').parse::<u16>().ok()
+            let port = line.split_once("on port ")?.1.trim_end_matches('.').parse::<u16>().ok();
+            // before it has one it says 0
+            port.filter(|&port| port > 0)
         });
         // the rest of what it says is read so that it never waits for a reader
         std::thread::spawn(move || lines.for_each(drop));
@@ -86,31 +88,31 @@ impl Browser {
         serde_json::from_str::<Value>(&text).unwrap()["value"].clone()
     }
 
-    pub fn go(&self, url: &str) {
+    pub(crate) fn go(&self, url: &str) {
         self.post("/url", &json!({"url": url}));
     }
 
     /// What a function body gives on the page.
-    pub fn run(&self, script: &str) -> Value {
+    pub(crate) fn run(&self, script: &str) -> Value {
         let value = self.post("/execute/sync", &json!({"script": script, "args": []}));
         assert!(value["error"].is_null(), "{script}: {value}");
         value
     }
 
     /// The text of the first element that `selector` finds.
-    pub fn text(&self, selector: &str) -> String {
+    pub(crate) fn text(&self, selector: &str) -> String {
         let script = format!("return document.querySelector({selector:?})?.textContent ?? ''");
         self.run(&script).as_str().unwrap().trim().to_owned()
     }
 
-    pub fn count(&self, selector: &str) -> u64 {
+    pub(crate) fn count(&self, selector: &str) -> u64 {
         self.run(&format!("return document.querySelectorAll({selector:?}).length"))
             .as_u64()
             .unwrap()
     }
 
     #[track_caller]
-    pub fn wait_for(&self, what: &str, script: &str) {
+    pub(crate) fn wait_for(&self, what: &str, script: &str) {
         eventually(what, || self.run(&format!("return !!({script})")) == true);
     }
 
@@ -120,7 +122,7 @@ impl Browser {
         found
     }
 
-    pub fn click(&self, selector: &str) {
+    pub(crate) fn click(&self, selector: &str) {
         let element = self.element(selector);
         let id = element[ELEMENT].as_str().unwrap();
         let clicked = self.post(&format!("/element/{id}/click"), &json!({}));
@@ -128,14 +130,14 @@ impl Browser {
     }
 
     /// Writes into a field, after what is there.
-    pub fn write(&self, selector: &str, text: &str) {
+    pub(crate) fn write(&self, selector: &str, text: &str) {
         let element = self.element(selector);
         let id = element[ELEMENT].as_str().unwrap();
         self.post(&format!("/element/{id}/value"), &json!({"text": text}));
     }
 
     /// Presses the mouse or a finger on an element for a while.
-    pub fn hold(&self, selector: &str, time: Duration, kind: &str) {
+    pub(crate) fn hold(&self, selector: &str, time: Duration, kind: &str) {
         let actions = json!({"actions": [{
             "type": "pointer", "id": "finger", "parameters": {"pointerType": kind},
             "actions": [
@@ -150,7 +152,7 @@ impl Browser {
     }
 
     /// Presses a key for a while.
-    pub fn hold_key(&self, key: &str, time: Duration) {
+    pub(crate) fn hold_key(&self, key: &str, time: Duration) {
         let actions = json!({"actions": [{"type": "key", "id": "keyboard", "actions": [
             {"type": "keyDown", "value": key},
             {"type": "pause", "duration": time.as_millis()},
@@ -165,21 +167,21 @@ impl Browser {
     }
 
     /// Makes it a phone, or a screen.
-    pub fn size(&self, width: u32, height: u32, mobile: bool) {
+    pub(crate) fn size(&self, width: u32, height: u32, mobile: bool) {
         let scale = if mobile { 2 } else { 1 };
         let metrics =
             json!({"width": width, "height": height, "deviceScaleFactor": scale, "mobile": mobile});
         self.command("Emulation.setDeviceMetricsOverride", &metrics);
     }
 
-    pub fn dark(&self, dark: bool) {
+    pub(crate) fn dark(&self, dark: bool) {
         let value = if dark { "dark" } else { "light" };
         let media = json!({"features": [{"name": "prefers-color-scheme", "value": value}]});
         self.command("Emulation.setEmulatedMedia", &media);
     }
 
     /// Keeps what the whole page looks like.
-    pub fn picture(&self, path: &Path) {
+    pub(crate) fn picture(&self, path: &Path) {
         let whole = json!({"format": "png", "captureBeyondViewport": true});
         let shot = self.command("Page.captureScreenshot", &whole);
         let data = shot["data"].as_str().unwrap_or_else(|| panic!("no picture: {shot}"));
@@ -188,7 +190,7 @@ impl Browser {
     }
 
     /// What the browser complained about, but for what the network refused, which the page handles.
-    pub fn complaints(&self) -> Vec<String> {
+    pub(crate) fn complaints(&self) -> Vec<String> {
         let log = self.post("/se/log", &json!({"type": "browser"}));
         let entries = log.as_array().cloned().unwrap_or_default();
         let ours = entries.iter().filter(|entry| entry["source"] != "network");

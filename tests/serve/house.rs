@@ -21,14 +21,14 @@ use tipcam::serve::{self, Keeper, Live, Parts, Server, Settings};
 use tipcam::state::{self, Store};
 use tipcam::watch::{Captured, Desk, Engine, Event, Health, Options, Policy, Relay, Shot, Stopper};
 
-pub const ASSET: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/models/default.tipcam");
-pub const DEMO: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/models/demo");
+pub(crate) const ASSET: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/models/default.tipcam");
+pub(crate) const DEMO: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/models/demo");
 
 /// Long enough for any machine that is busy with other things.
-pub const PATIENCE: Duration = Duration::from_secs(120);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(120);
 
 /// What the camera sees: one photograph until another one is shown.
-pub struct Wall {
+pub(crate) struct Wall {
     photographs: Vec<(Arc<str>, Frame)>,
     shown: AtomicUsize,
     covered: AtomicBool,
@@ -48,13 +48,13 @@ impl Wall {
     }
 
     /// Puts the photograph of that name in front of the camera.
-    pub fn show(&self, name: &str) {
+    pub(crate) fn show(&self, name: &str) {
         let at = self.photographs.iter().position(|(other, _)| other.starts_with(name)).unwrap();
         self.shown.store(at, Ordering::Relaxed);
     }
 
     /// The camera gives no more frames, or does again.
-    pub fn cover(&self, covered: bool) {
+    pub(crate) fn cover(&self, covered: bool) {
         self.covered.store(covered, Ordering::Relaxed);
     }
 
@@ -70,34 +70,34 @@ impl Wall {
 }
 
 /// The whole, until it is dropped.
-pub struct House {
-    pub wall: Arc<Wall>,
-    pub health: Arc<Health>,
-    pub address: SocketAddr,
+pub(crate) struct House {
+    pub(crate) wall: Arc<Wall>,
+    pub(crate) health: Arc<Health>,
+    pub(crate) address: SocketAddr,
     server: Option<Server>,
     stopper: Stopper<Shot>,
     looped: Option<JoinHandle<()>>,
     parts: Parts,
-    pub token: Option<String>,
+    pub(crate) token: Option<String>,
 }
 
 /// What an answer was.
 #[derive(Debug)]
-pub struct Answered {
-    pub status: u16,
-    pub head: String,
-    pub body: Vec<u8>,
+pub(crate) struct Answered {
+    pub(crate) status: u16,
+    pub(crate) head: String,
+    pub(crate) body: Vec<u8>,
 }
 
 impl Answered {
-    pub fn json(&self) -> Value {
+    pub(crate) fn json(&self) -> Value {
         serde_json::from_slice(&self.body)
             .unwrap_or_else(|error| panic!("{error}: {}", String::from_utf8_lossy(&self.body)))
     }
 
     /// The sentence of a problem, which has to have this status.
     #[track_caller]
-    pub fn problem(&self, status: u16) -> String {
+    pub(crate) fn problem(&self, status: u16) -> String {
         assert_eq!(self.status, status, "{}", String::from_utf8_lossy(&self.body));
         assert!(self.head.contains("application/problem+json"), "{}", self.head);
         let problem = self.json();
@@ -106,7 +106,7 @@ impl Answered {
     }
 
     #[track_caller]
-    pub fn fine(self) -> Self {
+    pub(crate) fn fine(self) -> Self {
         assert_eq!(self.status, 200, "{}", String::from_utf8_lossy(&self.body));
         self
     }
@@ -114,14 +114,14 @@ impl Answered {
 
 impl House {
     /// What was learned in `folder` before is known; the page is at any free port of this machine.
-    pub fn open(folder: &Path) -> Self {
+    pub(crate) fn open(folder: &Path) -> Self {
         Self::with(
             folder,
             Settings { address: "127.0.0.1:0".parse().unwrap(), ..Settings::default() },
         )
     }
 
-    pub fn with(folder: &Path, settings: Settings) -> Self {
+    pub(crate) fn with(folder: &Path, settings: Settings) -> Self {
         let base = AssetFile::open(ASSET).unwrap();
         let workers = Workers { kernels: kernels::best(), threads: 2 };
         let classifier = Classifier::new(&base, workers.kernels, workers.threads).unwrap();
@@ -166,21 +166,21 @@ impl House {
     }
 
     /// What is served.
-    pub fn parts(&self) -> Parts {
+    pub(crate) fn parts(&self) -> Parts {
         self.parts.clone()
     }
 
-    pub fn url(&self) -> String {
+    pub(crate) fn url(&self) -> String {
         format!("http://{}/", self.address)
     }
 
     /// Ends the page alone.
-    pub fn stop_page(&mut self) {
+    pub(crate) fn stop_page(&mut self) {
         self.server.take().unwrap().stop();
     }
 
     /// Sends a request as it is written here, and gives the connection.
-    pub fn send(&self, start: &str, headers: &[(&str, &str)], body: &[u8]) -> TcpStream {
+    pub(crate) fn send(&self, start: &str, headers: &[(&str, &str)], body: &[u8]) -> TcpStream {
         let mut stream = TcpStream::connect(self.address).unwrap();
         stream.set_read_timeout(Some(PATIENCE)).unwrap();
         let mut head = format!("{start} HTTP/1.1\r\nConnection: close\r\n");
@@ -203,7 +203,7 @@ impl House {
         stream
     }
 
-    pub fn raw(&self, start: &str, headers: &[(&str, &str)], body: &[u8]) -> Answered {
+    pub(crate) fn raw(&self, start: &str, headers: &[(&str, &str)], body: &[u8]) -> Answered {
         let mut stream = self.send(start, headers, body);
         let mut all = Vec::new();
         // a connection that is reset after the answer has brought the answer
@@ -211,30 +211,30 @@ impl House {
         answered(&all)
     }
 
-    pub fn get(&self, path: &str) -> Answered {
+    pub(crate) fn get(&self, path: &str) -> Answered {
         self.raw(&format!("GET {path}"), &[], b"")
     }
 
-    pub fn json(&self, method: &str, path: &str, body: &Value) -> Answered {
+    pub(crate) fn json(&self, method: &str, path: &str, body: &Value) -> Answered {
         let headers = [("Content-Type", "application/json")];
         self.raw(&format!("{method} {path}"), &headers, body.to_string().as_bytes())
     }
 
-    pub fn delete(&self, path: &str) -> Answered {
+    pub(crate) fn delete(&self, path: &str) -> Answered {
         self.raw(&format!("DELETE {path}"), &[], b"")
     }
 
-    pub fn undo(&self) -> Answered {
+    pub(crate) fn undo(&self) -> Answered {
         self.json("POST", "/v1/undo", &Value::Null)
     }
 
-    pub fn picture(&self, path: &str, picture: &[u8]) -> Answered {
+    pub(crate) fn picture(&self, path: &str, picture: &[u8]) -> Answered {
         self.raw(&format!("POST {path}"), &[("Content-Type", "image/jpeg")], picture)
     }
 
     /// Waits until the newest answer is `label`.
     #[track_caller]
-    pub fn sees(&self, label: &str) {
+    pub(crate) fn sees(&self, label: &str) {
         eventually(&format!("{label} is seen"), || {
             let status = self.get("/v1/status").fine().json();
             status["latest"][0]["raw"] == label
@@ -263,7 +263,7 @@ fn answered(all: &[u8]) -> Answered {
 
 /// Asks again and again, for a long time.
 #[track_caller]
-pub fn eventually(what: &str, mut is: impl FnMut() -> bool) {
+pub(crate) fn eventually(what: &str, mut is: impl FnMut() -> bool) {
     let begun = Instant::now();
     while !is() {
         assert!(begun.elapsed() < PATIENCE, "still not: {what}");
@@ -271,6 +271,6 @@ pub fn eventually(what: &str, mut is: impl FnMut() -> bool) {
     }
 }
 
-pub fn photograph(name: &str) -> Vec<u8> {
+pub(crate) fn photograph(name: &str) -> Vec<u8> {
     fs::read(Path::new(DEMO).join(name)).unwrap()
 }

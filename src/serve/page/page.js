@@ -162,7 +162,7 @@ let whyAt = 0;
 
 function drawWhy(nearest) {
   const list = $("why").querySelector("ol");
-  const keys = nearest.map((near) => near.key).join();
+  const keys = nearest.map((near) => `${near.key} ${near.label}`).join();
   // thumbnails that change ten times a second cannot be looked at
   if (keys !== whyKeys && performance.now() - whyAt > 400) {
     whyKeys = keys;
