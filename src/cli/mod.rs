@@ -5,6 +5,7 @@ mod answer;
 mod bench;
 mod build;
 #[cfg(target_os = "linux")]
+#[cfg(target_os = "linux")]
 mod cameras;
 mod classify;
 mod completions;
@@ -71,6 +72,7 @@ enum Command {
     #[cfg(feature = "import")]
     Encoder(encoder::Encoder),
     #[cfg(target_os = "linux")]
+    #[cfg(target_os = "linux")]
     Cameras(cameras::Cameras),
     Bench(bench::Bench),
     Inspect(inspect::Inspect),
@@ -121,6 +123,7 @@ pub fn main() -> ExitCode {
         Command::Embed(command) => command.run(&shared),
         #[cfg(feature = "import")]
         Command::Encoder(command) => command.run(&shared),
+        #[cfg(target_os = "linux")]
         #[cfg(target_os = "linux")]
         Command::Cameras(command) => command.run(&shared),
         Command::Bench(command) => command.run(&shared),

@@ -149,6 +149,50 @@ fn rules_of_the_configuration_change_on_sighup_and_mistakes_in_it_change_nothing
     assert_eq!(served.stop().0, Some(0));
 }
 
+#[cfg(target_os = "linux")]
+#[test]
+fn systemd_hears_of_the_start_of_life_and_of_the_end() {
+    needs_asset!();
+    let folder = folder();
+    let socket = path(&folder, "notify");
+    let ear = std::os::unix::net::UnixDatagram::bind(&socket).unwrap();
+    ear.set_read_timeout(Some(Duration::from_secs(60))).unwrap();
+    let hears = |wanted: &str| {
+        let mut buffer = [0; 4096];
+        loop {
+            let length = match ear.recv(&mut buffer) {
+                Err(error) if error.kind() == std::io::ErrorKind::Interrupted => continue,
+                other => other.unwrap_or_else(|error| panic!("no {wanted}: {error}")),
+            };
+            let text = String::from_utf8_lossy(&buffer[..length]).into_owned();
+            if text.lines().any(|line| line == wanted) {
+                return;
+            }
+        }
+    };
+    let mut command = program();
+    command.args(["watch", "demo", "--loop", "--rate", "20"]).stdout(Stdio::null());
+    command.env("NOTIFY_SOCKET", &socket).env("WATCHDOG_USEC", "300000");
+    let running = Running(command.spawn().unwrap());
+    hears("READY=1");
+    hears("WATCHDOG=1");
+    hears("WATCHDOG=1");
+    let id = running.0.id().to_string();
+    assert!(Command::new("kill").args(["-s", "TERM", &id]).status().unwrap().success());
+    hears("STOPPING=1");
+
+    // A camera that gives nothing and says nothing is taken for hung after a while, one that is known
+    // to be away is not; neither is a program that waits for its first frame.
+    let mut command = program();
+    command.args(["watch", "/dev/video99"]).stdout(Stdio::null()).stderr(Stdio::null());
+    command.env("NOTIFY_SOCKET", &socket).env("WATCHDOG_USEC", "300000");
+    let away = Running(command.spawn().unwrap());
+    hears("READY=1");
+    hears("WATCHDOG=1");
+    hears("WATCHDOG=1");
+    drop(away);
+}
+
 #[test]
 fn only_changes_are_printed_when_nothing_else_was_asked_for() {
     needs_asset!();
