@@ -17,8 +17,9 @@ if [ "$kind" = aarch64 ] && [ "$(uname -m)" != aarch64 ]; then
         export RUSTC=/usr/bin/rustc
     fi
 fi
-# Static, so that the board's own C library does not matter. No processor is named: kernels are chosen at run time.
-export RUSTFLAGS="-C target-feature=+crt-static"
+# Static, so that the board's own C library does not matter. A panic ends the program: no tables to unwind the stack with.
+# No processor is named: kernels are chosen at run time.
+export RUSTFLAGS="-C target-feature=+crt-static -C force-unwind-tables=no"
 export CARGO_TARGET_DIR=${CARGO_TARGET_DIR:-target}/dist-$kind
 cargo device --locked --target "$target"
 mkdir -p target/dist

@@ -117,7 +117,7 @@ class Board:
             self.lines.put(line.decode(errors="replace").rstrip())
         self.lines.put(None)
 
-    def wait(self, what, found, seconds=120):
+    def wait(self, what, found, seconds=300):
         """What `found` makes of the console's next lines, as soon as it is something."""
         end = time.monotonic() + seconds
         seen = []
