@@ -35,7 +35,8 @@ impl V4l2 {
     pub(super) fn open(path: &str, options: &SourceOptions) -> Result<Self, FrameError> {
         let failed = |what: &str, error: io::Error| FrameError::lost(path, explain(what, &error));
         let device = Device::open(path).map_err(|error| match Errno::from_io_error(&error) {
-            Some(Errno::NOTTY) => no_camera(path, "a device that knows nothing of video"),
+            // the second is what an emulator of a processor says to a request that it does not know
+            Some(Errno::NOTTY | Errno::NOSYS) => no_camera(path, "a device that knows nothing of video"),
             _ => failed("it cannot be opened", error),
         })?;
         let Choice { fourcc, size } = choice(path, &device, options)?;
