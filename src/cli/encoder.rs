@@ -10,11 +10,15 @@ use serde_json::json;
 use super::progress::Progress;
 use super::shared::{Format, Shared};
 use super::table::Table;
-use super::{Outcome, note};
+use super::{Outcome, note, preprocessing};
 use crate::asset::limits::MAX_INPUT_SIZE;
 use crate::asset::{Preprocess, ResizeMode};
 use crate::encoder::import::{self, Imported, MIN_COSINE, Options, ProjectionFile};
 use crate::frame::{self, Decoder, Frame, Preprocessor, SourceOptions, source};
+
+/// Of ImageNet's pictures, in units of the values 0 to 255: what most networks were trained with.
+const IMAGENET_MEAN: [f32; 3] = [123.675, 116.28, 103.53];
+const IMAGENET_STD: [f32; 3] = [58.395, 57.12, 57.375];
 
 /// Make an encoder file out of a network
 #[derive(Args)]
@@ -38,7 +42,9 @@ Example:
 
 The photographs show the importer which values occur inside of the network: a hundred or more, of
 many kinds and like those that the camera will see. --size, --resize, --mean and --std must be what
-the network was trained with, or its features are worth little; they are told by whoever trained it.")]
+the network was trained with, or its features are worth little: they are read from
+preprocessor_config.json, open_clip_config.json or config.json beside the network or one folder up, and
+told by whoever trained it.")]
 struct Import {
     /// The image encoder: CLIP and other ViTs, MobileCLIP, ResNet, MobileNet, EfficientNet-Lite
     model: PathBuf,
@@ -56,27 +62,28 @@ struct Import {
           value_parser = clap::value_parser!(u32).range(1..=10_000))]
     calibrate_count: u32,
 
-    /// Side of the network's input in pixels
-    #[arg(long, value_name = "PIXELS", default_value_t = 224,
+    /// Side of the network's input in pixels [default: what the network's files say, or 224]
+    #[arg(long, value_name = "PIXELS",
           value_parser = clap::value_parser!(u32).range(1..=MAX_INPUT_SIZE as i64))]
-    size: u32,
+    size: Option<u32>,
 
     /// Name of the network's output that is the picture's feature, where it has several
     #[arg(long, value_name = "NAME")]
     feature: Option<String>,
 
-    /// How a photograph becomes square
-    #[arg(long, value_enum, default_value_t = Resize::FitShortest)]
-    resize: Resize,
+    /// How a photograph becomes square [default: what the network's files say, or fit-shortest]
+    #[arg(long, value_enum)]
+    resize: Option<Resize>,
 
     /// What is taken off a pixel's value (0 to 255): one number, or three for red, green and blue
-    #[arg(long, value_name = "R,G,B", default_value = "123.675,116.28,103.53",
-          value_parser = parse_rgb, allow_hyphen_values = true)]
-    mean: [f32; 3],
+    /// [default: what the network's files say, or ImageNet's 123.675,116.28,103.53]
+    #[arg(long, value_name = "R,G,B", value_parser = parse_rgb, allow_hyphen_values = true)]
+    mean: Option<[f32; 3]>,
 
-    /// What the rest is divided by: one number, or three
-    #[arg(long, value_name = "R,G,B", default_value = "58.395,57.12,57.375", value_parser = parse_rgb)]
-    std: [f32; 3],
+    /// What the rest is divided by: one number, or three [default: what the network's files say, or
+    /// ImageNet's 58.395,57.12,57.375]
+    #[arg(long, value_name = "R,G,B", value_parser = parse_rgb)]
+    std: Option<[f32; 3]>,
 
     /// The map from the network's features into the space of a text encoder (safetensors: weight,
     /// bias, image_mean, text_mean)
@@ -115,23 +122,41 @@ impl Encoder {
 }
 
 impl Import {
+    /// How the network wants its pictures: by the flags, else by its own files, else as most do.
+    fn preprocess(&self) -> Result<Preprocess> {
+        let found = preprocessing::beside(&self.model)?.unwrap_or_default();
+        let resize = self.resize.map(|resize| match resize {
+            Resize::FitShortest => ResizeMode::FitShortest,
+            Resize::FitLongest => ResizeMode::FitLongest,
+            Resize::Squash => ResizeMode::Squash,
+        });
+        let preprocess = Preprocess {
+            size: self.size.or(found.size).unwrap_or(224),
+            mode: resize.or(found.resize).unwrap_or(ResizeMode::FitShortest),
+            mean: self.mean.or(found.mean).unwrap_or(IMAGENET_MEAN),
+            std: self.std.or(found.std).unwrap_or(IMAGENET_STD),
+        };
+        ensure!(
+            preprocess.std.iter().all(|&std| std > 0.0),
+            "--std: a pixel's value is divided by it, it must be above 0"
+        );
+        let Preprocess { size, mode, mean, std } = preprocess;
+        let file = match found.file.as_os_str().is_empty() {
+            true => "no preprocessor_config.json was found".to_owned(),
+            false => format!("from {} where no flag says otherwise", found.file.display()),
+        };
+        note(&format!(
+            "pictures: {size} pixels, {}, mean {mean:?}, std {std:?} ({file})",
+            mode.name()
+        ));
+        found.notes.iter().for_each(|text| note(text));
+        Ok(preprocess)
+    }
+
     fn run(self, shared: &Shared) -> Result<Outcome> {
         let read = |path: &Path| fs::read(path).with_context(|| path.display().to_string());
         let model = read(&self.model)?;
-        let preprocess = Preprocess {
-            size: self.size,
-            mode: match self.resize {
-                Resize::FitShortest => ResizeMode::FitShortest,
-                Resize::FitLongest => ResizeMode::FitLongest,
-                Resize::Squash => ResizeMode::Squash,
-            },
-            mean: self.mean,
-            std: self.std,
-        };
-        ensure!(
-            self.std.iter().all(|&std| std > 0.0),
-            "--std: a pixel's value is divided by it, it must be above 0"
-        );
+        let preprocess = self.preprocess()?;
         let mut options = Options {
             preprocess,
             projection: None,

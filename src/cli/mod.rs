@@ -24,6 +24,8 @@ mod inspect;
 mod install;
 mod learn;
 mod man;
+#[cfg(feature = "import")]
+mod preprocessing;
 mod progress;
 mod shared;
 mod shots;
