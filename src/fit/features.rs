@@ -213,7 +213,11 @@ pub(super) fn metadata(path: &str, bytes: &[u8], key: &str) -> Result<String, Fi
 }
 
 /// A tensor `[rows, dim]` of f16 or f32, every row scaled to unit norm.
-pub(super) fn rows(path: &str, file: &SafeTensors<'_>, name: &str) -> Result<Vec<Vec<f32>>, FitError> {
+pub(super) fn rows(
+    path: &str,
+    file: &SafeTensors<'_>,
+    name: &str,
+) -> Result<Vec<Vec<f32>>, FitError> {
     let view = file.tensor(name).map_err(|e| error(path, format!("{name}: {e}")))?;
     let &[_, dim] = view.shape() else {
         return Err(error(path, format!("{name} has shape {:?}, not [rows, dim]", view.shape())));

@@ -17,7 +17,9 @@ pub enum TextError {
     #[error("there are no classes in it: write one a line")]
     NoClasses,
     /// A class file that begins like JSON and is not as it must be.
-    #[error("it must be JSON with a list of sentences for each class, as {{\"cup\": [\"..\"]}}: {0}")]
+    #[error(
+        "it must be JSON with a list of sentences for each class, as {{\"cup\": [\"..\"]}}: {0}"
+    )]
     Json(serde_json::Error),
     /// Two classes that nothing could tell apart.
     #[error("class \"{second}\" is named like \"{first}\" above it: give every class its own name")]
@@ -31,7 +33,9 @@ pub enum TextError {
     #[error("class \"{0}\" has no sentences: write some, or name it in a plain list of classes")]
     NoSentences(String),
     /// A template that has no place for a name, or several.
-    #[error("template \"{0}\" must have {{}} once, where the class's name goes, as \"a photo of a {{}}.\"")]
+    #[error(
+        "template \"{0}\" must have {{}} once, where the class's name goes, as \"a photo of a {{}}.\""
+    )]
     Template(String),
     /// A file without templates.
     #[error("there are no templates in it: write one a line, as \"a photo of a {{}}.\"")]

@@ -79,7 +79,9 @@ pub fn class_prompts(text: &str, templates: &[String]) -> Result<Vec<ClassPrompt
                 templates.iter().map(|template| template.replace("{}", &spoken)).collect()
             };
             let classes = lines(text);
-            classes.map(|name| ClassPrompts { name: name.to_owned(), prompts: prompts(name) }).collect()
+            classes
+                .map(|name| ClassPrompts { name: name.to_owned(), prompts: prompts(name) })
+                .collect()
         }
     };
     check(&classes)?;

@@ -126,8 +126,7 @@ impl Tokenizer {
     }
 
     fn merge(&self, word: &str) -> Vec<u32> {
-        let mut parts: Vec<u32> =
-            word.bytes().map(|byte| self.bytes[usize::from(byte)]).collect();
+        let mut parts: Vec<u32> = word.bytes().map(|byte| self.bytes[usize::from(byte)]).collect();
         if let Some(last) = parts.last_mut() {
             *last += 256;
         }

@@ -32,7 +32,8 @@ impl TextNetwork {
     /// [`ImportError::Text`], [`ImportError::Interface`].
     pub fn read(onnx: &[u8], context: usize, output: Option<&str>) -> Result<Self, ImportError> {
         let error = ImportError::Text;
-        let interface = |what, found, wanted: String| ImportError::Interface { what, found, wanted };
+        let interface =
+            |what, found, wanted: String| ImportError::Interface { what, found, wanted };
         let reader = tract_onnx::onnx().with_ignore_value_info(true);
         let mut proto = reader.proto_model_for_read(&mut Cursor::new(onnx)).map_err(error)?;
         prepare(&mut proto, output, &FEATURES)?;
@@ -47,7 +48,7 @@ impl TextNetwork {
             let kind = fact.datum_type.concretize().unwrap_or(DatumType::F32);
             let dims: Vec<_> = fact.shape.dims().map(|dim| dim.concretize()).collect();
             let fits = match dims.as_slice() {
-                [_, Some(tokens)] => tokens.to_usize().map_or(true, |tokens| tokens == context),
+                [_, Some(tokens)] => tokens.to_i64().map_or(true, |tokens| tokens == context as i64),
                 [_, None] => true,
                 _ => false,
             };
