@@ -1,8 +1,10 @@
 //! A text encoder in float, run by tract as it is: it makes rows once, on the host, and no device has it.
 
+use std::collections::HashSet;
 use std::io::Cursor;
 use std::sync::Arc;
 
+use tract_onnx::pb::GraphProto;
 use tract_onnx::prelude::*;
 use tract_onnx::tract_hir::infer::Factoid;
 
@@ -22,6 +24,7 @@ pub struct TextNetwork {
     /// Type of each input, and whether it is the mask.
     inputs: Vec<(DatumType, bool)>,
     context: usize,
+    tokens: i64,
     dim: usize,
 }
 
@@ -36,7 +39,7 @@ impl TextNetwork {
             |what, found, wanted: String| ImportError::Interface { what, found, wanted };
         let reader = tract_onnx::onnx().with_ignore_value_info(true);
         let mut proto = reader.proto_model_for_read(&mut Cursor::new(onnx)).map_err(error)?;
-        prepare(&mut proto, output, &FEATURES)?;
+        let tokens = tokens(prepare(&mut proto, output, &FEATURES)?);
         let mut model = reader.model_for_proto_model(&proto).map_err(error)?;
         drop(proto);
 
@@ -48,7 +51,9 @@ impl TextNetwork {
             let kind = fact.datum_type.concretize().unwrap_or(DatumType::F32);
             let dims: Vec<_> = fact.shape.dims().map(|dim| dim.concretize()).collect();
             let fits = match dims.as_slice() {
-                [_, Some(tokens)] => tokens.to_i64().map_or(true, |tokens| tokens == context as i64),
+                [_, Some(tokens)] => {
+                    tokens.to_i64().map_or(true, |tokens| tokens == context as i64)
+                }
                 [_, None] => true,
                 _ => false,
             };
@@ -71,8 +76,12 @@ impl TextNetwork {
             return Err(interface("output", format!("{shape:?}"), wanted));
         };
         let dim = *dim;
+        let Some(tokens) = tokens else {
+            let wanted = "a table with a row for each token".into();
+            return Err(interface("first node", "something else".into(), wanted));
+        };
         let plan = typed.into_optimized().and_then(|model| model.into_runnable()).map_err(error)?;
-        Ok(Self { plan, inputs, context, dim })
+        Ok(Self { plan, inputs, context, tokens, dim })
     }
 
     /// Length of a feature.
@@ -84,8 +93,16 @@ impl TextNetwork {
     /// The feature of one text's token ids, as long as the context; not of unit norm.
     ///
     /// # Errors
-    /// [`ImportError::Text`].
+    /// [`ImportError::Text`]; [`ImportError::Interface`] for a token that it does not have.
     pub fn run(&self, ids: &[u32]) -> Result<Vec<f32>, ImportError> {
+        // tract would panic
+        if let Some(id) = ids.iter().find(|&&id| i64::from(id) >= self.tokens) {
+            return Err(ImportError::Interface {
+                what: "vocabulary",
+                found: format!("{} tokens", self.tokens),
+                wanted: format!("the tokenizer's, which has a token {id}"),
+            });
+        }
         let run = || {
             let mut inputs = tvec!();
             for &(kind, mask) in &self.inputs {
@@ -99,4 +116,24 @@ impl TextNetwork {
         };
         run().map_err(ImportError::Text)
     }
+}
+
+/// Rows of the table that the token ids are looked up in.
+fn tokens(graph: &GraphProto) -> Option<i64> {
+    let inputs = graph.input.iter().map(|input| input.name.as_str());
+    let mut ids: HashSet<&str> = inputs.filter(|name| *name != MASK).collect();
+    for node in &graph.node {
+        let reads = |at: usize| node.input.get(at).is_some_and(|name| ids.contains(name.as_str()));
+        match node.op_type.as_str() {
+            "Cast" | "Identity" | "Reshape" if reads(0) => {
+                ids.extend(node.output.iter().map(String::as_str));
+            }
+            "Gather" if reads(1) => {
+                let table = graph.initializer.iter().find(|table| table.name == node.input[0]);
+                return table?.dims.first().copied();
+            }
+            _ => {}
+        }
+    }
+    None
 }
