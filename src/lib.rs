@@ -34,5 +34,7 @@ pub mod publish;
 pub mod serve;
 #[cfg(feature = "state")]
 pub mod state;
+#[cfg(feature = "import")]
+pub mod text;
 #[cfg(all(feature = "encoder", feature = "frame"))]
 pub mod watch;

@@ -85,7 +85,7 @@ impl Embedder {
 }
 
 /// The map of an asset's encoder from trunk features to the text's space, as [`Embedding`] has it;
-/// none where the encoder has no projection.
+/// none where there is neither a projection nor text. With text alone the trunk is in its space already.
 ///
 /// # Errors
 /// A damaged section.
@@ -93,11 +93,15 @@ pub fn projector<'a>(
     asset: &Asset<'a>,
     kernels: &'static Kernels,
 ) -> Result<Option<impl Fn(&[f32]) -> Vec<f32> + Sync + use<'a>>, AssetError> {
-    let Some(section) = asset.container.section(Tag::PROJECTION) else { return Ok(None) };
-    let projection = Projection::parse(section)?;
+    let section = asset.container.section(Tag::PROJECTION);
+    if section.is_none() && asset.container.section(Tag::TEXT).is_none() {
+        return Ok(None);
+    }
+    let projection = section.map(Projection::parse).transpose()?;
     Ok(Some(move |trunk: &[f32]| {
+        let Some(projection) = &projection else { return trunk.to_vec() };
         let mut out = vec![0.0; projection.dim];
-        project(kernels, &projection, trunk, &mut out);
+        project(kernels, projection, trunk, &mut out);
         out
     }))
 }
@@ -113,11 +117,15 @@ pub fn owned_projector(
 ) -> Result<Option<Box<dyn Fn(&[f32]) -> Vec<f32> + Send + Sync>>, FileError> {
     let dim = |file: &AssetFile| {
         let asset = file.asset()?;
-        let Some(section) = asset.container.section(Tag::PROJECTION) else { return Ok(None) };
+        let Some(section) = asset.container.section(Tag::PROJECTION) else {
+            let text = asset.container.section(Tag::TEXT);
+            return Ok(text.map(|_| None));
+        };
         let projection = Projection::parse(section).map_err(|error| file.error(error))?;
-        Ok::<_, FileError>(Some(projection.dim))
+        Ok::<_, FileError>(Some(Some(projection.dim)))
     };
     let Some(dim) = dim(file)? else { return Ok(None) };
+    let Some(dim) = dim else { return Ok(Some(Box::new(<[f32]>::to_vec))) };
     let file = file.clone();
     Ok(Some(Box::new(move |trunk| {
         let mut out = vec![0.0; dim];

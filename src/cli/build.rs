@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, bail, ensure};
 use clap::Args;
 use serde::Serialize;
 
@@ -15,7 +15,7 @@ use super::table::Table;
 use super::{Outcome, note};
 use crate::asset::{Asset, AssetFile, Builder, HeadKind, Metrics, Provenance, Space, Tag};
 use crate::fit::search::Search;
-use crate::fit::{self, Built, ClassSpec, Recipe, Shot};
+use crate::fit::{self, Built, ClassSpec, Recipe, Shot, TextFile};
 use crate::pipeline::projector;
 
 /// Make an asset out of folders of photographs
@@ -25,6 +25,7 @@ Examples:
   tipcam build --shots photos/ -o mine.tipcam       photos/cup/*.jpg, photos/mug/*.jpg, ...
   tipcam build --shots photos/ --classes classes.txt --per-class 16 -o mine.tipcam
   tipcam build --encoder encoder.tipcam --shots photos/ -o mine.tipcam
+  tipcam build --encoder clip.tipcam --text T.safetensors --shots photos/ -o mine.tipcam
 
 classes.txt chooses and names the classes: a line `folder` or `folder = label`, # for comments. A
 class without photographs is recognised by its name alone, if the text vocabulary has it.
@@ -43,6 +44,12 @@ pub(super) struct Build {
     /// A folder that has a folder of photographs for each class
     #[arg(long, value_name = "DIR")]
     shots: PathBuf,
+
+    /// Text weights of the classes as `tipcam text` writes them, found by the classes' labels; for a
+    /// CLIP whose image encoder was imported with its projection inside
+    /// [default: the encoder's own vocabulary, where it has one]
+    #[arg(long, value_name = "T")]
+    text: Option<PathBuf>,
 
     /// A JSON file that says which photographs to take: {\"train\": [\"cup/1.jpg\", ...], ...}
     #[arg(long, value_name = "FILE")]
@@ -109,20 +116,21 @@ impl Build {
         }
 
         let (shots, outcome) = encode(&classes, &mut encoder)?;
-        let specs: Vec<ClassSpec> = classes
-            .iter()
-            .map(|class| ClassSpec {
-                label: class.label.clone(),
-                text: base.vocabulary.and_then(|words| fit::text::look_up(&words, &class.label)),
-            })
-            .collect();
+        let specs = self.specs(&base, &classes, &shots)?;
         let project = projector(&base, kernels).with_context(|| file.name().to_owned())?;
+        // without a projection the text is in the trunk's space
+        let same = |trunk: &[f32]| trunk.to_vec();
+        let project = match (&project, &self.text) {
+            (Some(project), _) => Some(project as &fit::Project<'_>),
+            (None, Some(_)) => Some(&same as &fit::Project<'_>),
+            (None, None) => None,
+        };
         let recipe = Recipe {
             encoder: base.container.encoder_id(),
             space: Space::Trunk,
             classes: &specs,
             shots: &shots,
-            project: project.as_ref().map(|project| project as &fit::Project<'_>),
+            project,
             method: HeadKind::Tip.into(),
             search: Search::LeaveOneOut,
             threads: shared.threads(),
@@ -132,6 +140,42 @@ impl Build {
         self.write(&base, &built)?;
         self.say(shared, &specs, &shots, &built)?;
         Ok(outcome)
+    }
+
+    /// The classes with their text, out of `--text` or the encoder's vocabulary.
+    fn specs(
+        &self,
+        base: &Asset<'_>,
+        classes: &[ClassPhotos],
+        shots: &[Shot],
+    ) -> Result<Vec<ClassSpec>> {
+        let labels: Vec<String> = classes.iter().map(|class| class.label.clone()).collect();
+        let texts: Vec<Option<Vec<f32>>> = match &self.text {
+            Some(path) => {
+                ensure!(
+                    base.container.section(Tag::PROJECTION).is_none(),
+                    "--text is for a CLIP's image encoder with its projection inside, as `tipcam encoder \
+                     import` makes it without --projection: this encoder has a vocabulary of its own"
+                );
+                let text = TextFile::open(path)?;
+                let dim = shots.first().map_or(text.dim(), |shot| shot.feature.len());
+                ensure!(
+                    text.dim() == dim,
+                    "{}: the text has {} values, a picture's feature {dim}: they must come from the same \
+                     CLIP",
+                    path.display(),
+                    text.dim()
+                );
+                text.of(&labels)?
+            }
+            None => {
+                let words = base.vocabulary;
+                let find = |label| words.and_then(|words| fit::text::look_up(&words, label));
+                labels.iter().map(|label| find(label)).collect()
+            }
+        };
+        let specs = labels.into_iter().zip(texts);
+        Ok(specs.map(|(label, text)| ClassSpec { label, text }).collect())
     }
 
     fn write(&self, base: &Asset<'_>, built: &Built) -> Result<()> {

@@ -30,6 +30,8 @@ mod progress;
 mod shared;
 mod shots;
 mod table;
+#[cfg(feature = "import")]
+mod text;
 mod watch;
 
 use std::ffi::OsString;
@@ -73,6 +75,8 @@ enum Command {
     Embed(embed::Embed),
     #[cfg(feature = "import")]
     Encoder(encoder::Encoder),
+    #[cfg(feature = "import")]
+    Text(text::Text),
     #[cfg(target_os = "linux")]
     #[cfg(target_os = "linux")]
     Cameras(cameras::Cameras),
@@ -125,6 +129,8 @@ pub fn main() -> ExitCode {
         Command::Embed(command) => command.run(&shared),
         #[cfg(feature = "import")]
         Command::Encoder(command) => command.run(&shared),
+        #[cfg(feature = "import")]
+        Command::Text(command) => command.run(&shared),
         #[cfg(target_os = "linux")]
         #[cfg(target_os = "linux")]
         Command::Cameras(command) => command.run(&shared),

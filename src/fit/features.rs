@@ -3,9 +3,8 @@
 //! A file has, as safetensors (f16 or f32): `keys_{K}shot [C * K, D]` with `labels_{K}shot` (i32),
 //! `test_features [N, D]` with `test_labels`, perhaps `val_features` with `val_labels`, and the class
 //! names as a JSON list `class_names` in the metadata. Text is either `text [C, D]` in the order of
-//! the classes or a bank: `text [M, D]` with `names`, a JSON list of `{"name": ..}`, in the metadata.
+//! the classes or has their names, see [`TextFile`].
 
-use std::collections::BTreeMap;
 use std::path::Path;
 
 use safetensors::SafeTensors;
@@ -13,7 +12,7 @@ use safetensors::tensor::Dtype;
 
 use super::matrix::Workers;
 use super::search::Search;
-use super::text::{spellings, synonyms};
+use super::text_file::TextFile;
 use super::{Built, ClassSpec, Evaluation, FitError, Method, Recipe, Shot, keys};
 use crate::asset::{Asset, EncoderId, HeadKind, HeadParams, Space};
 use crate::head::{Buffers, Head, probabilities};
@@ -116,34 +115,7 @@ impl FeatureFile {
     /// # Errors
     /// [`FitError::FeatureFile`].
     pub fn text(&self, path: impl AsRef<Path>) -> Result<Vec<Option<Vec<f32>>>, FitError> {
-        #[derive(serde::Deserialize)]
-        struct Name {
-            name: String,
-        }
-        let (path, bytes) = read(path.as_ref())?;
-        let vectors = rows(&path, &parse(&path, &bytes)?, "text")?;
-        let Ok(names) = metadata(&path, &bytes, "names") else {
-            let (rows, classes) = (vectors.len(), self.classes.len());
-            if rows != classes {
-                let problem = format!(
-                    "text has {rows} rows and no names in its metadata; it must have one row for \
-                     each of the {classes} classes"
-                );
-                return Err(error(&path, problem));
-            }
-            return Ok(vectors.into_iter().map(Some).collect());
-        };
-        let names: Vec<Name> = serde_json::from_str(&names)
-            .map_err(|e| error(&path, format!("names in the metadata: {e}")))?;
-        let mut bank = BTreeMap::new();
-        for (row, name) in names.iter().enumerate() {
-            synonyms(&name.name).for_each(|synonym| _ = bank.entry(synonym).or_insert(row));
-        }
-        let find = |class: &String| {
-            let row = spellings(class).iter().find_map(|name| bank.get(name).copied())?;
-            vectors.get(row).cloned()
-        };
-        Ok(self.classes.iter().map(find).collect())
+        TextFile::open(path)?.of(&self.classes)
     }
 
     /// Classes and shots for a [`Recipe`], see [`recipe`].
@@ -219,21 +191,21 @@ pub fn evaluate(
     Ok(Measured { evaluation, answers, params: *head.params() })
 }
 
-fn error(path: &str, problem: String) -> FitError {
+pub(super) fn error(path: &str, problem: String) -> FitError {
     FitError::FeatureFile { path: path.to_owned(), problem }
 }
 
-fn read(path: &Path) -> Result<(String, Vec<u8>), FitError> {
+pub(super) fn read(path: &Path) -> Result<(String, Vec<u8>), FitError> {
     let name = path.display().to_string();
     let bytes = std::fs::read(path).map_err(|e| error(&name, e.to_string()))?;
     Ok((name, bytes))
 }
 
-fn parse<'b>(path: &str, bytes: &'b [u8]) -> Result<SafeTensors<'b>, FitError> {
+pub(super) fn parse<'b>(path: &str, bytes: &'b [u8]) -> Result<SafeTensors<'b>, FitError> {
     SafeTensors::deserialize(bytes).map_err(|e| error(path, format!("not safetensors: {e}")))
 }
 
-fn metadata(path: &str, bytes: &[u8], key: &str) -> Result<String, FitError> {
+pub(super) fn metadata(path: &str, bytes: &[u8], key: &str) -> Result<String, FitError> {
     let header = SafeTensors::read_metadata(bytes);
     let (_, header) = header.map_err(|e| error(path, format!("not safetensors: {e}")))?;
     let value = header.metadata().as_ref().and_then(|metadata| metadata.get(key).cloned());
@@ -241,7 +213,11 @@ fn metadata(path: &str, bytes: &[u8], key: &str) -> Result<String, FitError> {
 }
 
 /// A tensor `[rows, dim]` of f16 or f32, every row scaled to unit norm.
-fn rows(path: &str, file: &SafeTensors<'_>, name: &str) -> Result<Vec<Vec<f32>>, FitError> {
+pub(super) fn rows(
+    path: &str,
+    file: &SafeTensors<'_>,
+    name: &str,
+) -> Result<Vec<Vec<f32>>, FitError> {
     let view = file.tensor(name).map_err(|e| error(path, format!("{name}: {e}")))?;
     let &[_, dim] = view.shape() else {
         return Err(error(path, format!("{name} has shape {:?}, not [rows, dim]", view.shape())));

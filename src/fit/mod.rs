@@ -29,6 +29,7 @@ mod recipe;
 mod refit;
 mod review;
 mod sections;
+mod text_file;
 
 pub use build::{Built, build, compare};
 pub use draft::{Draft, Forgotten, Learned, Moved};
@@ -38,6 +39,7 @@ pub use evaluate::{ClassScore, Evaluation, Summary};
 pub use recipe::{ClassSpec, Method, Recipe, Shot};
 pub use refit::{Ingredients, refit, refit_pays};
 pub use review::{Review, review};
+pub use text_file::TextFile;
 pub use unknown::Unknown;
 
 /// Maps a unit-norm trunk feature into the space of the text, as the encoder does it: with both

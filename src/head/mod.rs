@@ -157,7 +157,8 @@ impl<'a> Head<'a> {
     /// Logits of one picture.
     ///
     /// `trunk` and `projected` are the encoder's features, unit norm; either may be empty where
-    /// nothing reads it. Afterwards `ws.zero_shot`, `ws.cache` and `ws.logits` hold what text and
+    /// nothing reads it, and an encoder without a projection gives a trunk that is in the text's space
+    /// already. Afterwards `ws.zero_shot`, `ws.cache` and `ws.logits` hold what text and
     /// shots give to each class, and their sum (minus infinity for a class that is no candidate); the
     /// keys nearest to the picture are given back, the nearest first.
     ///
@@ -172,6 +173,7 @@ impl<'a> Head<'a> {
     ) -> Result<Nearests, HeadError> {
         ws.check(self.classes, self.codes_len(), self.features_len())?;
         let kind = self.params.kind;
+        let projected = if projected.is_empty() { trunk } else { projected };
         let feature = |space| match space {
             Space::Trunk => trunk,
             Space::Projected => projected,

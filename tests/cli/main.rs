@@ -15,6 +15,8 @@ mod fit;
 mod keep;
 mod make;
 mod service;
+#[cfg(feature = "import")]
+mod text;
 mod watch;
 
 use std::fs;

@@ -24,6 +24,12 @@ pub enum ImportError {
         /// tract's words.
         error: TractError,
     },
+    /// tract cannot read or run a text encoder.
+    #[error(
+        "this is not an ONNX text encoder that can be run: {0:#}; export CLIP's text encoder with its \
+         projection, as optimum's text_model.onnx"
+    )]
+    Text(TractError),
     /// The network does not have one input `[1, 3, size, size]` and one output.
     #[error("the network's {what} is {found}, it must be {wanted}")]
     Interface {

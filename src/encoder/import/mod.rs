@@ -35,6 +35,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use rayon::prelude::*;
 
 pub use error::ImportError;
+pub use onnx::TextNetwork;
 pub use projection::{ProjectionFile, vocabulary};
 pub use report::{LayerReport, Report};
 

@@ -16,6 +16,7 @@ mod order;
 mod product;
 mod prune;
 mod quantized;
+mod text;
 mod tokens;
 mod view;
 
@@ -27,6 +28,7 @@ use tract_onnx::prelude::*;
 use tract_onnx::tract_core::internal::TypedModel;
 
 pub(super) use lower::lower;
+pub use text::TextNetwork;
 
 use super::ImportError;
 
@@ -47,7 +49,8 @@ pub(super) fn read(onnx: &[u8], size: usize, output: Option<&str>) -> Result<Onn
     let error = |error| ImportError::Onnx { size, error };
     let reader = tract_onnx::onnx().with_ignore_value_info(true);
     let mut proto = reader.proto_model_for_read(&mut Cursor::new(onnx)).map_err(error)?;
-    let mut constants = prepare(&mut proto, output)?;
+    let graph = prepare(&mut proto, output, &FEATURES)?;
+    let mut constants = held::hold(graph)?;
     let mut model = reader.model_for_proto_model(&proto).map_err(error)?;
     drop(proto);
     let mut picture = None;
@@ -104,11 +107,13 @@ impl Onnx {
     }
 }
 
-/// Makes a float32 network with one output of the file. Gives the constants that are inputs now.
-fn prepare(
-    proto: &mut ModelProto,
+/// Makes a float32 network with one output of the file: `output`, or the first of `known` names where
+/// there are several.
+fn prepare<'p>(
+    proto: &'p mut ModelProto,
     output: Option<&str>,
-) -> Result<Vec<(String, Tensor)>, ImportError> {
+    known: &[&str],
+) -> Result<&'p mut GraphProto, ImportError> {
     let Some(graph) = &mut proto.graph else {
         return Err(ImportError::Interface {
             what: "file",
@@ -117,7 +122,7 @@ fn prepare(
         });
     };
     graph.value_info.clear();
-    choose_output(graph, output)?;
+    choose_output(graph, output, known)?;
     prune::prune(graph);
     half::widen(graph)?;
     quantized::to_float(graph)?;
@@ -131,18 +136,22 @@ fn prepare(
             wanted: "what a node gives".into(),
         });
     }
-    held::hold(graph)
+    Ok(graph)
 }
 
-/// Leaves the one output that is the picture's feature.
-fn choose_output(graph: &mut GraphProto, wanted: Option<&str>) -> Result<(), ImportError> {
+/// Leaves the one output that is the feature.
+fn choose_output(
+    graph: &mut GraphProto,
+    wanted: Option<&str>,
+    known: &[&str],
+) -> Result<(), ImportError> {
     let names: Vec<&str> = graph.output.iter().map(|output| output.name.as_str()).collect();
     let found = || names.join(", ");
     if names.is_empty() {
         return Err(ImportError::Interface {
             what: "outputs",
             found: "missing".into(),
-            wanted: "the picture's feature".into(),
+            wanted: "the feature".into(),
         });
     }
     let chosen = if let Some(wanted) = wanted {
@@ -154,7 +163,7 @@ fn choose_output(graph: &mut GraphProto, wanted: Option<&str>) -> Result<(), Imp
     } else if names.len() == 1 {
         0
     } else {
-        let known = FEATURES.iter().find_map(|name| names.iter().position(|n| n == name));
+        let known = known.iter().find_map(|name| names.iter().position(|n| n == name));
         known.ok_or_else(|| ImportError::Interface {
             what: "outputs",
             found: found(),
