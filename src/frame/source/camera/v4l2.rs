@@ -36,7 +36,9 @@ impl V4l2 {
         let failed = |what: &str, error: io::Error| FrameError::lost(path, explain(what, &error));
         let device = Device::open(path).map_err(|error| match Errno::from_io_error(&error) {
             // the second is what an emulator of a processor says to a request that it does not know
-            Some(Errno::NOTTY | Errno::NOSYS) => no_camera(path, "a device that knows nothing of video"),
+            Some(Errno::NOTTY | Errno::NOSYS) => {
+                no_camera(path, "a device that knows nothing of video")
+            }
             _ => failed("it cannot be opened", error),
         })?;
         let Choice { fourcc, size } = choice(path, &device, options)?;
