@@ -2,7 +2,8 @@ use std::io::{BufRead, BufReader, Read};
 use std::time::Instant;
 
 use serde_json::json;
-use tipcam::frame;
+use tipcam::frame::{self, Region};
+use tipcam::serve::Settings;
 
 use crate::house::{House, eventually, photograph};
 
@@ -160,6 +161,31 @@ fn answers_are_told_as_they_come() {
     let told =
         lines.by_ref().map(Result::unwrap).find(|line| line.contains("\"dalmatian\"")).unwrap();
     assert!(told.contains("\"changed\":true"), "{told}");
+}
+
+#[test]
+fn each_region_has_its_answer_and_is_learned_by_itself() {
+    let folder = tempfile::tempdir().unwrap();
+    let settings = Settings { address: "127.0.0.1:0".parse().unwrap(), ..Settings::default() };
+    let regions = vec![
+        Region::new(Some("all"), [0.0, 0.0, 1.0, 1.0]).unwrap(),
+        Region::new(Some("corner"), [0.0, 0.0, 0.2, 0.2]).unwrap(),
+    ];
+    let house = House::looking(folder.path(), settings, regions);
+    house.wall.show("pizza");
+    house.sees("pizza");
+    let learn = |region: &str| {
+        house.json("POST", "/v1/learn", &json!({"label": "rim", "frames": 2, "region": region}))
+    };
+    assert!(learn("door").problem(404).contains("all, corner"));
+    learn("corner").fine();
+    eventually("the corner is known", || {
+        let status = house.get("/v1/status").fine().json();
+        let corner = &status["latest"][1];
+        corner["region"] == "corner" && corner["raw"] == "rim"
+    });
+    house.sees("pizza");
+    assert_eq!(house.get("/v1/status").fine().json()["regions"], json!(["all", "corner"]));
 }
 
 #[test]

@@ -182,6 +182,7 @@ impl Browser {
 
     /// Keeps what the whole page looks like.
     pub(crate) fn picture(&self, path: &Path) {
+        self.run("scrollTo(0, 0)");
         let whole = json!({"format": "png", "captureBeyondViewport": true});
         let shot = self.command("Page.captureScreenshot", &whole);
         let data = shot["data"].as_str().unwrap_or_else(|| panic!("no picture: {shot}"));

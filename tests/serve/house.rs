@@ -12,9 +12,8 @@ use std::time::{Duration, Instant};
 
 use serde_json::Value;
 use tipcam::asset::AssetFile;
-
 use tipcam::fit::matrix::Workers;
-use tipcam::frame::{self, Frame};
+use tipcam::frame::{self, Frame, Region};
 use tipcam::kernels;
 use tipcam::pipeline::{Classifier, owned_projector};
 use tipcam::serve::{self, Keeper, Live, Parts, Server, Settings};
@@ -122,6 +121,11 @@ impl House {
     }
 
     pub(crate) fn with(folder: &Path, settings: Settings) -> Self {
+        Self::looking(folder, settings, Vec::new())
+    }
+
+    /// The same, with an answer for each region.
+    pub(crate) fn looking(folder: &Path, settings: Settings, regions: Vec<Region>) -> Self {
         let base = AssetFile::open(ASSET).unwrap();
         let workers = Workers { kernels: kernels::best(), threads: 2 };
         let classifier = Classifier::new(&base, workers.kernels, workers.threads).unwrap();
@@ -130,10 +134,11 @@ impl House {
         let store = Store::open(base.clone(), folder, options, project, workers).unwrap();
         let relay = Relay::<Shot, Event>::new(Policy::NewestWins);
         let desk = Desk::new(relay.waker());
-        let keeper = Keeper::new(store, &base, desk.clone(), Vec::new(), workers).unwrap();
+        let labels = regions.iter().map(Region::label).collect();
+        let keeper = Keeper::new(store, &base, desk.clone(), labels, workers).unwrap();
         let health = Arc::new(Health::default());
         let (live, lens) = Live::new(Arc::clone(&health));
-        let options = Options { top: 5, ..Options::default() };
+        let options = Options { top: 5, regions, ..Options::default() };
         let sinks = vec![Box::new(lens) as _];
         let mut engine =
             Engine::new(classifier, options, desk, sinks, Arc::clone(&health)).unwrap();

@@ -145,7 +145,7 @@ fn the_page_works_by_keyboard_and_finger_and_comes_back_when_the_camera_does() {
 
     drop(house);
     browser.wait_for("the end is told", "document.querySelector('#state').className === 'lost'");
-    assert!(browser.text("#state").contains("trying again"));
+    assert!(browser.text("#trouble").contains("tries again"));
     browser.picture(&kept("phone-lost.png"));
 }
 

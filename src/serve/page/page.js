@@ -57,6 +57,7 @@ const classPath = (label) => `/v1/classes/${encodeURIComponent(label)}`;
 function askForToken() {
   const dialog = $("token-dialog");
   if (dialog.open) return;
+  $("token-wrong").hidden = !sessionStorage.getItem("token");
   dialog.showModal();
   dialog.onclose = () => {
     sessionStorage.setItem("token", $("token").value.trim());
@@ -102,6 +103,19 @@ async function takeBack(times) {
 function setState(kind, text) {
   $("state").className = kind;
   $("state-text").textContent = text;
+  document.body.classList.toggle("cut", kind !== "well");
+}
+
+/** A line at the top, for as long as something is wrong. */
+function warn(text) {
+  $("trouble").hidden = text === null;
+  $("trouble").textContent = text ?? "";
+}
+
+function lost(error) {
+  const closed = error.status === 401;
+  setState("lost", closed ? "Closed" : "No connection");
+  if (!closed) warn(error.status ? error.message : "tipcam does not answer. This page tries again by itself.");
 }
 
 // --- the live answer ---------------------------------------------------------------------------
@@ -110,11 +124,9 @@ let regions = [];
 let region = null;
 const newest = new Map();
 let drawn = true;
-let frameTimes = [];
 
 function show(line) {
   newest.set(line.region ?? null, line);
-  if ((line.region ?? null) === region) frameTimes.push(performance.now());
   if (drawn) requestAnimationFrame(draw);
   drawn = false;
 }
@@ -148,13 +160,12 @@ function drawBars(top) {
   });
 }
 
-function drawLatency({ ms, dropped }) {
-  const now = performance.now();
-  frameTimes = frameTimes.filter((time) => now - time < 5000);
+function drawLatency({ ms, frame, dropped }) {
   const parts = [["read", ms.decode], ["resize", ms.preprocess], ["look", ms.encode], ["compare", ms.head]];
   const sum = parts.reduce((all, [, time]) => all + time, 0);
-  const split = parts.map(([name, time]) => `${name} ${time.toFixed(1)}`).join(" · ");
-  $("latency").textContent = `${sum.toFixed(0)} ms for a frame (${split})${dropped ? ` · ${dropped} frames skipped` : ""}`;
+  const split = parts.map(([name, time]) => `${name} ${time.toFixed(1)}`).join(", ");
+  const share = 1 - dropped / (frame + 1);
+  $("latency").textContent = `${sum.toFixed(1)} ms for a frame: ${split}. ${percent(share)} of the camera's frames are looked at.`;
 }
 
 let whyKeys = "";
@@ -508,22 +519,27 @@ function drawMatrix(health, wrong) {
 
 let generation = null;
 let refreshing = null;
+let outdated = false;
 
-/** Looks how things are, once for all who ask meanwhile. */
+/** Looks how things are, once more for all who ask while it looks. */
 function refresh() {
-  refreshing ??= look().finally(() => (refreshing = null));
+  outdated = true;
+  refreshing ??= (async () => {
+    while (outdated) {
+      outdated = false;
+      await look();
+    }
+  })().finally(() => (refreshing = null));
   return refreshing;
 }
 
 async function look() {
-  await wait(30);
   const status = await get("/v1/status").catch(() => null);
   if (!status) return;
   setRegions(status.regions);
   $("undo").disabled = status.undoable === 0;
   const trouble = status.trouble ?? (status.durable ? null : "What is learned now is lost when tipcam ends: it has no place to keep it.");
-  $("trouble").hidden = trouble === null;
-  $("trouble").textContent = trouble ?? "";
+  warn(trouble);
   setState(status.trouble ? "" : "well", status.trouble ? "No answers" : "Watching");
   if (status.generation !== generation) {
     generation = status.generation;
@@ -590,7 +606,7 @@ function restart() {
   if (document.hidden) return;
   running = new AbortController();
   const { signal } = running;
-  again(signal, follow, (error) => setState("lost", error.status ? error.message : "No connection, trying again"));
+  again(signal, follow, lost);
   again(signal, watch, () => {
     $("picture").hidden = true;
     $("no-picture").hidden = false;
