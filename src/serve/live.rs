@@ -8,6 +8,7 @@ use tokio::sync::Notify;
 
 use crate::frame::Frame;
 use crate::lines::Lines;
+use crate::report::LINE_LEN;
 use crate::watch::{Event, Health, Sink};
 
 /// Least time between two lines, and between two pictures, that are shown.
@@ -55,7 +56,8 @@ impl Live {
     pub fn new(health: Arc<Health>) -> (Arc<Self>, Lens) {
         let live = Arc::new(Self {
             start: Instant::now(),
-            board: Mutex::default(),
+            // room for lines of every length: a longer one than before shall not take memory
+            board: Mutex::new(Board { lines: String::with_capacity(LINE_LEN), ..Board::default() }),
             written: Notify::new(),
             last_frame: AtomicU64::new(0),
             picture: Mutex::default(),
@@ -66,7 +68,7 @@ impl Live {
             live: Arc::clone(&live),
             health,
             writer: Lines::new(),
-            lines: String::new(),
+            lines: String::with_capacity(LINE_LEN),
             changes: VecDeque::new(),
             line_at: None,
             picture_at: None,
