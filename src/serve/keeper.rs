@@ -21,7 +21,7 @@ pub const MAX_FRAMES: usize = 64;
 pub const MAX_APART: Duration = Duration::from_secs(1);
 
 /// How long a frame may let wait; a camera that is slower than this is no camera.
-const PATIENCE: Duration = Duration::from_secs(5);
+const PATIENCE: Duration = Duration::from_secs(15);
 /// Longer side of a thumbnail in pixels.
 const THUMBNAIL: u32 = 160;
 const THUMBNAIL_QUALITY: u8 = 80;
