@@ -2,7 +2,7 @@
 
 const $ = (id) => document.getElementById(id);
 const wait = (ms) => new Promise((done) => setTimeout(done, ms));
-const percent = (share) => `${(100 * share).toFixed(share > 0.995 || share < 0.1 ? 1 : 0)} %`;
+const percent = (share) => `${share >= 0.9995 ? "100" : (100 * share).toFixed(share > 0.99 || share < 0.1 ? 1 : 0)} %`;
 const plural = (n, one, more = `${one}s`) => `${n} ${n === 1 ? one : more}`;
 
 /** An element with properties and children. */
@@ -485,7 +485,7 @@ function drawMatrix(health, wrong) {
     add(one.taken_for);
   }
   const of = new Map(health.classes.map((one) => [one.label, one.held_out]));
-  const [cell, left, top] = [26, 130, 120];
+  const [cell, left, top] = [26, 130, 104];
   const svg = (tag, attributes, text) => {
     const element = document.createElementNS("http://www.w3.org/2000/svg", tag);
     for (const [name, value] of Object.entries(attributes)) element.setAttribute(name, value);
@@ -509,7 +509,7 @@ function drawMatrix(health, wrong) {
     const share = shots / Math.max(of.get(truth), 1);
     const box = svg("rect", { class: i === j ? "right" : "wrong", x: x + 1, y: y + 1, width: cell - 2, height: cell - 2, rx: 4, opacity: 0.35 + 0.65 * share });
     box.append(svg("title", {}, i === j ? `${truth}: ${shots} right` : `${truth}: ${shots} taken for ${answer}`));
-    root.append(box, svg("text", { class: "number", x: x + cell / 2, y: y + 17 }, shots));
+    root.append(box, svg("text", { class: share > 0.5 ? "number strong" : "number", x: x + cell / 2, y: y + 17 }, shots));
   }
   const caption = `Rows are what was shown, columns what was answered${wrong.length > names.length ? "; the worst classes" : ""}.`;
   return make("div", {}, make("div", { className: "matrix" }, root), make("p", { className: "quiet", textContent: caption }));
