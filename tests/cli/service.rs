@@ -32,7 +32,7 @@ impl Served {
     /// What follows `begin` on the line that begins so.
     fn says(&self, begin: &str) -> String {
         loop {
-            let line = self.lines.recv_timeout(Duration::from_secs(60)).expect("it says no more");
+            let line = self.lines.recv_timeout(Duration::from_secs(300)).expect("it says no more");
             if let Some(rest) = line.strip_prefix(begin) {
                 return rest.to_owned();
             }
@@ -66,7 +66,7 @@ impl Served {
             if let Some(status) = running.0.try_wait().unwrap() {
                 break status.code();
             }
-            assert!(begun.elapsed() < Duration::from_secs(60), "it does not end");
+            assert!(begun.elapsed() < Duration::from_secs(300), "it does not end");
             std::thread::sleep(Duration::from_millis(5));
         };
         (code, begun.elapsed())
@@ -95,7 +95,7 @@ fn what_is_taught_through_the_page_is_recognised_and_outlives_the_program() {
     let begun = Instant::now();
     let sees = |served: &Served| served.get("/v1/status")["latest"][0]["raw"].clone();
     while sees(&served) != "my stripes" {
-        assert!(begun.elapsed() < Duration::from_secs(30), "{}", sees(&served));
+        assert!(begun.elapsed() < Duration::from_secs(300), "{}", sees(&served));
         std::thread::sleep(Duration::from_millis(5));
     }
     let (code, took) = served.stop();
@@ -107,7 +107,7 @@ fn what_is_taught_through_the_page_is_recognised_and_outlives_the_program() {
     assert_eq!((&status["classes"], &status["durable"]), (&101.into(), &true.into()));
     let begun = Instant::now();
     while sees(&served) != "my stripes" {
-        assert!(begun.elapsed() < Duration::from_secs(30), "{}", sees(&served));
+        assert!(begun.elapsed() < Duration::from_secs(300), "{}", sees(&served));
         std::thread::sleep(Duration::from_millis(20));
     }
     // undo reaches back over the restart
@@ -133,7 +133,7 @@ fn rules_of_the_configuration_change_on_sighup_and_mistakes_in_it_change_nothing
     let stable = || served.get("/v1/status")["latest"][0]["stable"].clone();
     let begun = Instant::now();
     while served.get("/v1/status")["frames"]["answered"].as_u64().unwrap() < 12 {
-        assert!(begun.elapsed() < Duration::from_secs(60), "no frame is answered");
+        assert!(begun.elapsed() < Duration::from_secs(300), "no frame is answered");
         assert_eq!(stable(), Value::Null);
     }
     write("'often'");
@@ -144,7 +144,7 @@ fn rules_of_the_configuration_change_on_sighup_and_mistakes_in_it_change_nothing
     served.signal("HUP");
     served.says("the configuration was read again");
     while stable().is_null() {
-        assert!(begun.elapsed() < Duration::from_secs(120), "the new rule does not hold");
+        assert!(begun.elapsed() < Duration::from_secs(480), "the new rule does not hold");
     }
     assert_eq!(served.stop().0, Some(0));
 }
@@ -156,7 +156,7 @@ fn systemd_hears_of_the_start_of_life_and_of_the_end() {
     let folder = folder();
     let socket = path(&folder, "notify");
     let ear = std::os::unix::net::UnixDatagram::bind(&socket).unwrap();
-    ear.set_read_timeout(Some(Duration::from_secs(60))).unwrap();
+    ear.set_read_timeout(Some(Duration::from_secs(300))).unwrap();
     let hears = |wanted: &str| {
         let mut buffer = [0; 4096];
         loop {
@@ -278,7 +278,7 @@ impl Broker {
         let broker = Self(child, port);
         let begun = Instant::now();
         while std::net::TcpStream::connect(("127.0.0.1", port)).is_err() {
-            assert!(begun.elapsed() < Duration::from_secs(30), "the broker does not listen");
+            assert!(begun.elapsed() < Duration::from_secs(300), "the broker does not listen");
             std::thread::sleep(Duration::from_millis(20));
         }
         Some(broker)
@@ -318,11 +318,11 @@ fn a_class_that_was_taught_reaches_the_broker() {
     let hears = |wanted: &str| {
         let begun = Instant::now();
         loop {
-            let line = heard.recv_timeout(Duration::from_secs(60)).expect(wanted);
+            let line = heard.recv_timeout(Duration::from_secs(300)).expect(wanted);
             if line == wanted {
                 return;
             }
-            assert!(begun.elapsed() < Duration::from_secs(60), "{wanted}: {line}");
+            assert!(begun.elapsed() < Duration::from_secs(300), "{wanted}: {line}");
         }
     };
     let folder = folder();

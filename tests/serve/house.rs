@@ -24,7 +24,7 @@ pub(crate) const ASSET: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/models/defa
 pub(crate) const DEMO: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/models/demo");
 
 /// Long enough for any machine that is busy with other things.
-pub(crate) const PATIENCE: Duration = Duration::from_secs(120);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(300);
 
 /// What the camera sees: one photograph until another one is shown.
 pub(crate) struct Wall {
