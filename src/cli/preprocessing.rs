@@ -85,14 +85,17 @@ fn transformers(json: &Value) -> Result<Found> {
     {
         found.notes.push(larger(resized, crop));
     }
+    // a network may want values of another range than 0 to 1
+    let unit = json["rescale_factor"].as_f64().filter(|_| on("do_rescale")).map_or_else(
+        || if on("do_rescale") { 255.0 } else { 1.0 },
+        |factor| if factor > 0.0 { 1.0 / factor } else { 255.0 },
+    );
     if on("do_normalize") {
-        // a network may want values of another range than 0 to 1
-        let unit = json["rescale_factor"].as_f64().filter(|_| on("do_rescale")).map_or_else(
-            || if on("do_rescale") { 255.0 } else { 1.0 },
-            |factor| if factor > 0.0 { 1.0 / factor } else { 255.0 },
-        );
         found.mean = rgb(&json["image_mean"], "image_mean", unit)?;
         found.std = rgb(&json["image_std"], "image_std", unit)?;
+    } else {
+        // not ImageNet's: the network takes the values as they are
+        (found.mean, found.std) = (Some([0.0; 3]), Some([unit as f32; 3]));
     }
     // the numbers of PIL
     if let Some(filter) = json["resample"].as_u64().filter(|&filter| filter != 3) {
@@ -213,6 +216,16 @@ mod tests {
         let found = found.unwrap().unwrap();
         assert_eq!((found.size, found.resize), (Some(224), Some(ResizeMode::FitShortest)));
         assert!(found.notes[0].contains("224 of 256") && found.notes[1].contains("bilinear"));
+    }
+
+    #[test]
+    fn a_network_that_takes_values_as_they_are_gets_them() {
+        let file = json!({"crop_size": 256, "do_normalize": false, "image_mean": [0.5, 0.5, 0.5],
+            "image_std": [0.5, 0.5, 0.5], "rescale_factor": 0.00392156862745098});
+        let found = read(&file).unwrap().unwrap();
+        assert_eq!((found.mean, found.std), (Some([0.0; 3]), Some([255.0; 3])));
+        let file = json!({"crop_size": 256, "do_normalize": false, "do_rescale": false});
+        assert_eq!(read(&file).unwrap().unwrap().std, Some([1.0; 3]));
     }
 
     #[test]
