@@ -47,16 +47,16 @@ pub(super) fn expand(command: &Command, line: Vec<OsString>) -> Result<Vec<OsStr
     let Some(path) = given.try_get_one::<PathBuf>("config").ok().flatten() else {
         return Ok(line);
     };
+    let from_above = |id: &str| {
+        let source = given.value_source(id);
+        matches!(source, Some(ValueSource::CommandLine | ValueSource::EnvVariable))
+    };
+    let entries = entries(command, path)?.into_iter();
+    let added = entries.filter(|(id, _)| !from_above(id)).map(|(_, argument)| argument);
+    // Directly behind the command: at the end, an option whose value was left out would take one of them.
     let mut line = line;
-    for (id, argument) in entries(command, path)? {
-        let from_above = matches!(
-            given.value_source(&id),
-            Some(ValueSource::CommandLine | ValueSource::EnvVariable)
-        );
-        if !from_above {
-            line.push(argument);
-        }
-    }
+    let at = line.iter().position(|word| word == COMMAND).map_or(line.len(), |at| at + 1);
+    line.splice(at..at, added);
     Ok(line)
 }
 
@@ -227,6 +227,15 @@ mod tests {
         assert_eq!(raw(&matches, "leave"), ["0.4"]);
         let matches = parse(file, &["photos/"]).unwrap();
         assert_eq!(raw(&matches, "input"), ["photos/"]);
+        // an option whose value was left out takes none of the file's
+        let matches = parse(file, &["--serve"]).unwrap();
+        assert_eq!(raw(&matches, "input"), ["demo"]);
+        assert_eq!(raw(&matches, "serve"), [""]);
+        let matches = parse("[program]\nthreads = 3\nasset = 'mine.tipcam'\n", &["demo"]).unwrap();
+        assert_eq!(
+            (raw(&matches, "threads"), raw(&matches, "asset")),
+            (vec!["3".into()], vec!["mine.tipcam".into()])
+        );
     }
 
     #[test]

@@ -154,7 +154,10 @@ pub fn main() -> ExitCode {
 
 /// The command line's grammar.
 fn command() -> clap::Command {
-    config::with_variables(Cli::command())
+    let mut command = config::with_variables(Cli::command());
+    // hands the options of every command to each of them
+    command.build();
+    command
 }
 
 /// Says on stderr what went wrong and why.

@@ -12,6 +12,7 @@ use crate::kernels::{self, Isa, Kernels};
 
 /// Options of every command.
 #[derive(Args)]
+#[command(next_help_heading = "Program")]
 pub(super) struct Shared {
     /// The file with encoder, classes and shots to use [default: the one inside this program]
     #[arg(long, global = true, value_name = "FILE")]
@@ -22,7 +23,8 @@ pub(super) struct Shared {
     format: Option<Format>,
 
     /// Processor threads for the encoder [default: as many as the processor has, at most 4]
-    #[arg(long, global = true, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=MAX_THREADS as i64))]
+    #[arg(long, global = true, value_name = "N", env = "TIPCAM_THREADS", hide_env = true,
+          value_parser = clap::value_parser!(u16).range(1..=MAX_THREADS as i64))]
     threads: Option<u16>,
 
     /// Instruction set of the inner loops; all give the same answers

@@ -154,21 +154,9 @@ fn brightness(run: &[u8]) -> u32 {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::random::Random;
 
     const SECOND: Duration = Duration::from_secs(1);
-
-    /// Steele, Lea and Flood's splitmix64: the same noise at every run.
-    struct Random(u64);
-
-    impl Random {
-        fn next(&mut self) -> u64 {
-            self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-            let mut z = self.0;
-            z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-            z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-            z ^ (z >> 31)
-        }
-    }
 
     /// A gate that encodes only what changed.
     fn gate() -> Motion {
@@ -194,7 +182,7 @@ mod tests {
     fn noisy(random: &mut Random, amplitude: u64) -> Frame {
         let mut frame = picture(640, 480, room);
         for value in frame.pixels_mut() {
-            let noise = random.next() % (2 * amplitude + 1);
+            let noise = random.below(2 * amplitude + 1);
             *value = value.saturating_add(noise as u8).saturating_sub(amplitude as u8);
         }
         frame
@@ -204,7 +192,7 @@ mod tests {
     fn noise_on_a_still_picture_is_still() {
         // 4 levels are a webcam's by day, 17 (a deviation of 10) by night
         for amplitude in [4, 17] {
-            let (mut gate, mut random) = (gate(), Random(1));
+            let (mut gate, mut random) = (gate(), Random::new(1));
             assert!(!gate.still(SECOND, &noisy(&mut random, amplitude)));
             for i in 2..20 {
                 assert!(gate.still(SECOND * i, &noisy(&mut random, amplitude)), "{amplitude} {i}");

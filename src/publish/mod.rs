@@ -23,6 +23,14 @@ pub use metrics::{Meter, Metrics};
 pub use mqtt::{Mqtt, MqttSettings, MqttVersion};
 pub use tell::Tell;
 
+/// What this machine calls itself; none where it does not tell.
+#[must_use]
+pub fn host_name() -> Option<String> {
+    let name = std::fs::read_to_string("/proc/sys/kernel/hostname").ok()?;
+    let name = name.trim();
+    (!name.is_empty()).then(|| name.to_owned())
+}
+
 /// What the state is called while no class is settled.
 pub const UNKNOWN: &str = "unknown";
 

@@ -35,6 +35,7 @@ use tokio::sync::watch;
 
 use self::guard::Guard;
 use self::house::House;
+use crate::publish::host_name;
 
 pub use health::{ClassHealth, HealthView, Pair};
 pub use house::{Metrics, Parts};
@@ -169,7 +170,7 @@ impl Server {
     pub fn url(&self) -> String {
         let port = self.address.port();
         let ip = self.address.ip();
-        match own_name().filter(|_| ip.is_unspecified()) {
+        match host_name().filter(|_| ip.is_unspecified()) {
             Some(name) => format!("http://{name}:{port}/"),
             None if ip == IpAddr::V4(Ipv4Addr::UNSPECIFIED) => format!("http://127.0.0.1:{port}/"),
             None if ip == IpAddr::V6(Ipv6Addr::UNSPECIFIED) => format!("http://[::1]:{port}/"),
@@ -201,16 +202,9 @@ impl Drop for Server {
     }
 }
 
-/// What the machine calls itself.
-fn own_name() -> Option<String> {
-    let name = std::fs::read_to_string("/proc/sys/kernel/hostname").ok()?;
-    let name = name.trim();
-    (!name.is_empty()).then(|| name.to_owned())
-}
-
-/// The same, and as the local network finds it.
+/// What the machine calls itself, and how the local network finds it.
 fn own_names() -> impl Iterator<Item = String> {
-    own_name().into_iter().flat_map(|name| [format!("{name}.local"), name])
+    host_name().into_iter().flat_map(|name| [format!("{name}.local"), name])
 }
 
 /// A method, a path and what answers.

@@ -15,6 +15,28 @@ const FIRST: Duration = Duration::from_millis(100);
 /// Even a hot camera looks this often.
 const LONGEST: Duration = Duration::from_secs(2);
 
+/// The hottest part of this machine in degrees Celsius; none where nothing tells.
+#[must_use]
+pub fn temperature() -> Option<f32> {
+    hottest(&zones(Path::new(ZONES)))
+}
+
+/// The files of a folder that tell temperatures.
+fn zones(dir: &Path) -> Vec<PathBuf> {
+    let entries = fs::read_dir(dir).into_iter().flatten().flatten();
+    let zones =
+        entries.filter(|entry| entry.file_name().to_string_lossy().starts_with("thermal_zone"));
+    zones.map(|entry| entry.path().join("temp")).collect()
+}
+
+fn hottest(zones: &[PathBuf]) -> Option<f32> {
+    let read = |zone: &PathBuf| fs::read_to_string(zone).ok()?.trim().parse::<i32>().ok();
+    // a zone that is not measured says something absurd
+    let credible = |milli: &i32| (-60_000..200_000).contains(milli);
+    let hottest = zones.iter().filter_map(read).filter(credible).max();
+    hottest.map(|milli| milli as f32 / 1000.0)
+}
+
 /// Lowers the rate of frames while the processor is hot. A processor that is left alone lowers its
 /// clock instead, and every answer comes late; so does one that throttles for good.
 #[derive(Debug)]
@@ -35,13 +57,15 @@ impl Cooling {
     }
 
     fn of(dir: &Path, limit: f32) -> Self {
-        let entries = fs::read_dir(dir).into_iter().flatten().flatten();
-        let zones = entries
-            .filter(|entry| entry.file_name().to_string_lossy().starts_with("thermal_zone"))
-            .map(|entry| entry.path().join("temp"))
-            .collect();
         let never = Duration::ZERO;
-        Self { zones, limit, pause: never, next_look: never, next_frame: never, celsius: None }
+        Self {
+            zones: zones(dir),
+            limit,
+            pause: never,
+            next_look: never,
+            next_frame: never,
+            celsius: None,
+        }
     }
 
     /// Whether a frame that came at `now` is to be answered.
@@ -70,9 +94,7 @@ impl Cooling {
     }
 
     fn look(&mut self) {
-        let read = |zone: &PathBuf| fs::read_to_string(zone).ok()?.trim().parse::<f32>().ok();
-        self.celsius =
-            self.zones.iter().filter_map(read).map(|milli| milli / 1000.0).reduce(f32::max);
+        self.celsius = hottest(&self.zones);
         match self.celsius {
             Some(celsius) if celsius >= self.limit => {
                 self.pause = self.pause.mul_f32(STEP).clamp(FIRST, LONGEST);
@@ -95,7 +117,10 @@ mod tests {
     #[test]
     fn a_hot_processor_gets_fewer_frames_and_a_cool_one_all_of_them_again() {
         let dir = tempfile::tempdir().unwrap();
-        let zone = dir.path().join("thermal_zone0");
+        let (zone, broken) = (dir.path().join("thermal_zone0"), dir.path().join("thermal_zone1"));
+        fs::create_dir(&broken).unwrap();
+        // what a zone without a sensor says
+        fs::write(broken.join("temp"), "300000\n").unwrap();
         fs::create_dir(&zone).unwrap();
         let heat =
             |celsius: u32| fs::write(zone.join("temp"), format!("{}\n", celsius * 1000)).unwrap();

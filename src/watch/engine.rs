@@ -158,9 +158,8 @@ impl Engine {
             }
         }
         // those who have stopped waiting would pile up while no frame comes
-        if self.waiting.len() > Desk::MAX_WAITING {
-            self.waiting.remove(0);
-        }
+        let gone = self.waiting.len().saturating_sub(Desk::MAX_WAITING);
+        self.waiting.drain(..gone);
     }
 
     fn set_head(&mut self, file: AssetFile) -> Result<(), PipelineError> {
@@ -231,7 +230,8 @@ impl Drop for Engine {
 fn seen(classifier: &Classifier, labels: &Arc<Labels>, frame: Frame, answer: Answer) -> Seen {
     let cache = classifier.head().asset().ok().and_then(|asset| asset.cache);
     let embedding = classifier.embedding();
-    let feature = match cache.map_or(Space::Projected, |cache| cache.space) {
+    // where there are no shots yet: as the store has it for an asset with an encoder
+    let feature = match cache.map_or(Space::Trunk, |cache| cache.space) {
         Space::Trunk => embedding.trunk.clone(),
         Space::Projected => embedding.projected.clone(),
     };
@@ -241,4 +241,74 @@ fn seen(classifier: &Classifier, labels: &Arc<Labels>, frame: Frame, answer: Ans
 fn labels_of(file: &AssetFile) -> Result<Arc<Labels>, PipelineError> {
     let labels = Labels::new(&file.asset()?).map_err(|error| file.error(error))?;
     Ok(Arc::new(labels))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::asset::{Builder, HeadKind, HeadParams, Tag};
+    use crate::frame::{DEMO_PHOTOGRAPH, decode};
+    use crate::kernels;
+    use crate::watch::{Policy, Relay};
+
+    /// An engine for a desk, and the asset's own number of values of a shot.
+    fn engine(
+        change: impl Fn(Builder<'_>, HeadParams) -> Builder<'_>,
+    ) -> Option<(Engine, Desk, usize)> {
+        let whole = AssetFile::linked().unwrap()?;
+        let asset = whole.asset().unwrap();
+        let builder = change(Builder::from_container(&asset.container), asset.head.unwrap());
+        let file: AssetFile = builder.to_bytes().unwrap().try_into().unwrap();
+        let classifier = Classifier::new(&file, kernels::best(), 1).unwrap();
+        let desk = Desk::new(Relay::<Shot, Event>::new(Policy::NewestWins).waker());
+        let options = Options { top: 1, ..Options::default() };
+        let engine = Engine::new(classifier, options, desk.clone(), Vec::new(), Arc::default());
+        Some((engine.unwrap(), desk, asset.cache.unwrap().dim))
+    }
+
+    fn show(engine: &mut Engine, desk: &Desk) -> Seen {
+        thread::scope(|scope| {
+            let picture = decode("demo", DEMO_PHOTOGRAPH).unwrap();
+            let asked = scope.spawn(|| desk.picture(picture, Duration::from_secs(300)));
+            while !asked.is_finished() {
+                engine.answer(None, &mut Event::default()).unwrap();
+                thread::yield_now();
+            }
+            asked.join().unwrap().unwrap()
+        })
+    }
+
+    #[test]
+    fn a_picture_is_answered_between_frames_with_the_feature_that_its_shot_will_be() {
+        let Some((mut whole, desk, dim)) = engine(|builder, _| builder) else { return };
+        let seen = show(&mut whole, &desk);
+        assert_eq!(seen.feature.len(), dim);
+        assert_eq!(seen.labels.get(seen.answer.decision.class).map(|l| &**l), Some("butterfly"));
+
+        // names alone: the first shots will be like those of any asset with an encoder
+        let names = engine(|builder, head| {
+            let head = HeadParams { kind: HeadKind::ZeroShot, ..head };
+            builder.without(Tag::CACHE).without(Tag::KEY_NAMES).section(Tag::HEAD, head.encode())
+        });
+        let Some((mut names, desk, dim)) = names else { return };
+        assert_eq!(show(&mut names, &desk).feature.len(), dim);
+    }
+
+    #[test]
+    fn those_who_wait_in_vain_do_not_pile_up() {
+        let Some((mut engine, desk, _)) = engine(|builder, _| builder) else { return };
+        for _ in 0..3 * Desk::MAX_WAITING {
+            assert!(matches!(desk.next(0, Duration::ZERO), Err(DeskError::NoFrame(_))));
+            if desk.next(0, Duration::ZERO).is_err() {
+                engine.answer(None, &mut Event::default()).unwrap();
+            }
+        }
+        assert!(engine.waiting.len() <= Desk::MAX_WAITING, "{}", engine.waiting.len());
+        assert!(matches!(
+            desk.next(1, Duration::ZERO),
+            Err(DeskError::NoFrame(_) | DeskError::NoRegion)
+        ));
+        drop(engine);
+        assert!(matches!(desk.next(0, Duration::ZERO), Err(DeskError::Stopped)));
+    }
 }

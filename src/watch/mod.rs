@@ -14,7 +14,7 @@ mod relay;
 mod slot;
 mod watched;
 
-pub use cooling::Cooling;
+pub use cooling::{Cooling, temperature};
 pub use desk::{Desk, DeskError, Seen};
 pub use engine::{Engine, Options, Shot};
 pub use event::{Event, Labels, Sink, View};

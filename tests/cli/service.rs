@@ -171,8 +171,12 @@ fn systemd_hears_of_the_start_of_life_and_of_the_end() {
         }
     };
     let mut command = program();
-    command.args(["watch", "demo", "--loop", "--rate", "20"]).stdout(Stdio::null());
-    command.env("NOTIFY_SOCKET", &socket).env("WATCHDOG_USEC", "300000");
+    command.args(["watch", "demo", "--loop", "--rate", "20"]);
+    command
+        .stdout(Stdio::null())
+        .stderr(Stdio::piped())
+        .env("NOTIFY_SOCKET", &socket)
+        .env("WATCHDOG_USEC", "300000");
     let running = Running(command.spawn().unwrap());
     hears("READY=1");
     hears("WATCHDOG=1");
@@ -180,6 +184,8 @@ fn systemd_hears_of_the_start_of_life_and_of_the_end() {
     let id = running.0.id().to_string();
     assert!(Command::new("kill").args(["-s", "TERM", &id]).status().unwrap().success());
     hears("STOPPING=1");
+    // nothing that it said is taken for the next one's words
+    assert_eq!(running.wait().0, Some(0));
 
     // A camera that gives nothing and says nothing is taken for hung after a while, one that is known
     // to be away is not; neither is a program that waits for its first frame.

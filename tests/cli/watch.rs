@@ -13,7 +13,7 @@ impl Running {
     }
 
     /// The exit code and stderr, within a minute.
-    fn wait(mut self) -> (Option<i32>, String) {
+    pub(crate) fn wait(mut self) -> (Option<i32>, String) {
         let begun = Instant::now();
         loop {
             if let Some(status) = self.0.try_wait().unwrap() {

@@ -5,7 +5,7 @@ use std::path::Path;
 use anyhow::Result;
 use clap::Args;
 
-use super::values::{parse_rate, parse_size};
+use super::values::{parse_celsius, parse_rate, parse_size};
 use crate::frame::source::is_picture;
 use crate::frame::{self, Flip, Format, Pace, Region, Rotate, Source, SourceOptions};
 
@@ -65,7 +65,8 @@ pub(super) struct Input {
     crop: Vec<Region>,
 
     /// From this temperature of the processor fewer frames are answered, in degrees Celsius
-    #[arg(long, value_name = "DEGREES", default_value_t = HOT, help_heading = "Input")]
+    #[arg(long, value_name = "DEGREES", default_value_t = HOT, value_parser = parse_celsius,
+          help_heading = "Input")]
     pub(super) max_temperature: f32,
 }
 

@@ -28,6 +28,11 @@ pub(super) fn parse_share(text: &str) -> Result<f32, Invalid> {
     share.ok_or(Invalid("write a probability from 0 to 1"))
 }
 
+pub(super) fn parse_celsius(text: &str) -> Result<f32, Invalid> {
+    let celsius = text.parse().ok().filter(|celsius| (20.0..=150.0).contains(celsius));
+    celsius.ok_or(Invalid("write degrees Celsius from 20 to 150"))
+}
+
 pub(super) fn parse_cosine(text: &str) -> Result<f32, Invalid> {
     let cosine = text.parse().ok().filter(|cosine| (-1.0..=1.0).contains(cosine));
     cosine.ok_or(Invalid("write a cosine from -1 to 1"))
@@ -71,6 +76,7 @@ mod tests {
         );
         assert!(parse_seconds("-1").is_err() && parse_seconds("inf").is_err());
         assert!(parse_share("1.1").is_err() && parse_share("0.5").is_ok());
+        assert!(parse_celsius("80").is_ok() && parse_celsius("nan").is_err());
         assert!(parse_cosine("-1").is_ok() && parse_cosine("-2").is_err());
         assert_eq!(parse_class_share("a=b=0.5").unwrap(), ("a=b".to_owned(), 0.5));
         for bad in ["mug", "mug=", "=0.5", "mug=2"] {

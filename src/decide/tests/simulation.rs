@@ -1,27 +1,15 @@
 //! Long random streams, and what must hold in all of them.
 
 use super::*;
+use crate::random::Random;
 
-/// Steele, Lea and Flood's splitmix64: the same streams at every run.
-struct Random(u64);
+/// What a stream is drawn from.
+trait Draw {
+    fn ms(&mut self, below: u64) -> Duration;
+    fn rules(&mut self) -> Rules;
+}
 
-impl Random {
-    fn next(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut z = self.0;
-        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        z ^ (z >> 31)
-    }
-
-    fn below(&mut self, n: u64) -> u64 {
-        self.next() % n
-    }
-
-    fn unit(&mut self) -> f32 {
-        self.below(1 << 20) as f32 / (1 << 20) as f32
-    }
-
+impl Draw for Random {
     fn ms(&mut self, below: u64) -> Duration {
         Duration::from_millis(self.below(below))
     }
@@ -95,7 +83,7 @@ fn run(rules: Rules, pictures: &[Picture]) -> Vec<Settled> {
 fn for_many_streams(mut check: impl FnMut(Rules, &[Picture], &[Settled])) {
     let mut changes = 0;
     for seed in 0..200 {
-        let mut random = Random(seed);
+        let mut random = Random::new(seed);
         let (rules, pictures) = (random.rules(), stream(&mut random, 300));
         let states = run(rules, &pictures);
         changes += states.iter().filter(|settled| settled.change.is_some()).count();
@@ -215,7 +203,7 @@ fn the_same_pictures_give_the_same_states_wherever_the_tracks_lie() {
 
 #[test]
 fn late_pictures_between_the_others_change_nothing() {
-    let mut random = Random(1);
+    let mut random = Random::new(1);
     for_many_streams(|rules, pictures, states| {
         let mut stabilizer = Stabilizer::new(rules, tracks());
         for (picture, settled) in pictures.iter().zip(states) {
@@ -231,7 +219,7 @@ fn late_pictures_between_the_others_change_nothing() {
 
 #[test]
 fn other_numbers_for_the_classes_change_only_the_numbers() {
-    let mut random = Random(2);
+    let mut random = Random::new(2);
     for_many_streams(|rules, pictures, states| {
         let mut number: [usize; CLASSES] = core::array::from_fn(|class| class);
         let mut stabilizer = Stabilizer::new(rules, tracks());
@@ -261,7 +249,7 @@ fn other_numbers_for_the_classes_change_only_the_numbers() {
 /// Ten pictures a second for a minute: half of it something between two classes, half of it nothing
 /// that was learned but now and then.
 fn jittery() -> Vec<Picture> {
-    let mut random = Random(3);
+    let mut random = Random::new(3);
     let thresholds = Thresholds { unknown_score: 0.5, ..Thresholds::default() };
     let picture = |i: u32| {
         let first = if i < 300 { 0.2 + 0.7 * random.unit() } else { 0.6 * random.unit() };

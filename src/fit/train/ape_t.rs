@@ -8,9 +8,10 @@
 //! As for Tip-Adapter-F, a shot's own key is left out of its sums.
 
 use super::tip_f::{add_up, affinities, by_class, to_gradient};
-use super::{Adam, EarlyStop, Progress, Random, Schedule, cross_entropy};
+use super::{Adam, EarlyStop, Progress, Schedule, cross_entropy};
 use crate::fit::heads::{Keys, LOGIT_SCALE, LinearTerm, Task, ape};
 use crate::fit::matrix::Matrix;
+use crate::random::Random;
 
 const EPOCHS: usize = 30;
 const BATCH: usize = 256;

@@ -4,9 +4,10 @@
 //! g = norm(ratio relu(W2 relu(W1 f)) + (1 - ratio) f),    logits = 100 g T
 //! ```
 
-use super::{Adam, EarlyStop, Progress, Random, Schedule, cross_entropy, norm_gradient, normalize};
+use super::{Adam, EarlyStop, Progress, Schedule, cross_entropy, norm_gradient, normalize};
 use crate::fit::heads::{AdapterWeights, Classifier, Task};
 use crate::fit::matrix::Matrix;
+use crate::random::Random;
 
 /// Channels of the feature for each value of the bottleneck.
 const REDUCTION: usize = 4;

@@ -6,9 +6,10 @@
 //! w_c = norm(t_c + sigmoid(g·t_c + b) * sum_j a_j z_j),    logits = 100 f w
 //! ```
 
-use super::{Adam, EarlyStop, Progress, Random, Schedule, cross_entropy, norm_gradient, normalize};
+use super::{Adam, EarlyStop, Progress, Schedule, cross_entropy, norm_gradient, normalize};
 use crate::fit::heads::{LOGIT_SCALE, Task};
 use crate::fit::matrix::{Matrix, Workers};
+use crate::random::Random;
 
 const EPOCHS: usize = 40;
 /// Episodes of an epoch.

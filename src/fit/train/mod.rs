@@ -8,10 +8,6 @@ pub mod meta_adapter;
 pub mod prolip;
 pub mod tip_f;
 
-mod random;
-
-pub use random::Random;
-
 use super::matrix::Matrix;
 use crate::head::probabilities;
 

@@ -1,20 +1,6 @@
 use super::*;
 
 #[test]
-fn the_same_seed_shuffles_alike() {
-    let of = |seed| {
-        let mut values: Vec<u32> = (0..50).collect();
-        Random::new(seed).shuffle(&mut values);
-        values
-    };
-    assert_eq!(of(3), of(3));
-    assert_ne!(of(3), of(4));
-    let mut sorted = of(3);
-    sorted.sort_unstable();
-    assert_eq!(sorted, (0..50).collect::<Vec<u32>>());
-}
-
-#[test]
 fn adam_finds_the_bottom_of_a_bowl() {
     let schedule = Schedule { rate: 0.1, epsilon: 1e-8, decay: 0.0, steps: 200 };
     let (mut adam, mut x) = (Adam::new(schedule, 2), [3.0, -2.0]);

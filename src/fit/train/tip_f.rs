@@ -7,10 +7,11 @@
 //! Here each shot is one feature, not a fresh view of a photograph in each epoch. A shot would
 //! therefore find itself among the keys and teach nothing, so its own key is left out of its sums.
 
-use super::{Adam, EarlyStop, Progress, Random, Schedule, cross_entropy};
+use super::{Adam, EarlyStop, Progress, Schedule, cross_entropy};
 use crate::fit::heads::{Keys, Task};
 use crate::fit::matrix::Matrix;
 use crate::math;
+use crate::random::Random;
 
 const EPOCHS: usize = 20;
 const BATCH: usize = 256;

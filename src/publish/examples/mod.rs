@@ -38,7 +38,7 @@ pub struct ExamplesSettings {
     pub interval: f32,
     /// Pictures in a minute at most.
     pub per_minute: u32,
-    /// An answer is hard if the two best classes are nearer to each other than this.
+    /// An answer is hard if the next best one is nearer than this.
     pub margin: f32,
 }
 
@@ -209,8 +209,7 @@ fn reason(view: &View, margin: f32) -> Option<Reason> {
     if answer.decision.unknown {
         return Some(Reason::Unknown);
     }
-    let &[first, second, ..] = answer.top.as_slice() else { return None };
-    (first.score - second.score < margin).then_some(Reason::Margin)
+    (answer.decision.margin < margin).then_some(Reason::Margin)
 }
 
 /// Time, frame, region, reason and label: sorted by name they are sorted by time.

@@ -23,7 +23,8 @@ fn quiet() -> Tell {
 fn seen(number: u64, labels: &Arc<Labels>, scores: &[f32], unknown: bool) -> Event {
     let mut event = event(number, labels, &[(None, None)]);
     let answer = &mut event.views[0].answer;
-    answer.decision = Decision { class: Some(0), score: scores[0], unknown, ..Decision::default() };
+    let margin = scores[0] - scores.get(1).copied().unwrap_or(0.0);
+    answer.decision = Decision { class: Some(0), score: scores[0], margin, unknown };
     let scored = |(class, &score)| Scored { class, score, zero_shot: None, cache: None };
     answer.top = scores.iter().enumerate().map(scored).collect();
     event

@@ -1,13 +1,13 @@
 //! Figures of the process and of the machine, as far as the system tells them.
 
 use std::fs;
-use std::path::Path;
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
 use super::text::Text;
+use crate::watch::temperature;
 
 pub(super) fn render(text: &mut Text, begun: Instant) {
-    if let Some(celsius) = hottest(Path::new("/sys/class/thermal")) {
+    if let Some(celsius) = temperature() {
         text.gauge("tipcam_temperature_celsius", "Temperature of the hottest part.", celsius);
     }
     let status = fs::read_to_string("/proc/self/status");
@@ -24,16 +24,6 @@ pub(super) fn render(text: &mut Text, begun: Instant) {
     );
 }
 
-/// Of all thermal zones of a system.
-fn hottest(zones: &Path) -> Option<f64> {
-    let zones = fs::read_dir(zones).ok()?.flatten();
-    let zone = |zone: fs::DirEntry| fs::read_to_string(zone.path().join("temp")).ok();
-    let millidegrees = zones.filter_map(zone).filter_map(|text| text.trim().parse::<i32>().ok());
-    // a zone that is not measured says something absurd
-    let credible = millidegrees.filter(|found| (-60_000..200_000).contains(found));
-    credible.max().map(|found| f64::from(found) / 1000.0)
-}
-
 fn resident(status: &str) -> Option<u64> {
     let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"))?;
     let kib: u64 = line.trim().strip_suffix("kB")?.trim().parse().ok()?;
@@ -43,18 +33,6 @@ fn resident(status: &str) -> Option<u64> {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn the_hottest_credible_zone_counts() {
-        let dir = tempfile::tempdir().unwrap();
-        assert_eq!(hottest(dir.path()), None);
-        for (zone, text) in [("a", "41250\n"), ("b", "39000"), ("c", "-274000"), ("d", "x")] {
-            fs::create_dir(dir.path().join(zone)).unwrap();
-            fs::write(dir.path().join(zone).join("temp"), text).unwrap();
-        }
-        fs::create_dir(dir.path().join("cooling_device0")).unwrap();
-        assert_eq!(hottest(dir.path()), Some(41.25));
-    }
 
     #[test]
     fn resident_memory_is_read_in_bytes() {

@@ -1,12 +1,11 @@
 use std::fmt;
-use std::fs;
 use std::path::PathBuf;
 use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
-use super::super::PublishError;
 use super::super::change::plain;
+use super::super::{PublishError, host_name};
 use super::credentials::Credentials;
 
 /// Which MQTT is spoken.
@@ -135,11 +134,6 @@ impl MqttSettings {
         let node = self.node.clone().or_else(host_name).map(|name| plain(&name));
         node.filter(|name| !name.is_empty()).unwrap_or_else(|| "tipcam".to_owned())
     }
-}
-
-fn host_name() -> Option<String> {
-    let name = fs::read_to_string("/proc/sys/kernel/hostname").ok()?;
-    Some(name.trim().to_owned())
 }
 
 /// A broker's address.

@@ -77,7 +77,7 @@ fn a_power_cut_at_any_byte_leaves_the_state_before_or_after() {
     let shortened = |step: &&Step| matches!(step, Step::Rename(_, to) if to.starts_with("learned"));
     assert!(steps.iter().filter(shortened).count() > 1);
     let mut survivors =
-        Survivors { base: &base, heads: &heads, random: Random(1), cuts: 0, closely: false };
+        Survivors { base: &base, heads: &heads, random: Random::new(1), cuts: 0, closely: false };
     let (mut platter, mut acknowledged) = (Platter::default(), 0);
     for step in &steps {
         if let Step::Acknowledged(count) = step {

@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 use std::io;
 use std::sync::{Arc, Mutex, MutexGuard};
 
-use super::Random;
 use crate::asset::{AssetFile, FileError};
+use crate::random::Random;
 use crate::state::disk::Disk;
 
 pub(super) type Files = BTreeMap<String, Vec<u8>>;
@@ -272,7 +272,7 @@ impl Platter {
             let same = seen.iter().zip(safe).take_while(|(seen, safe)| seen == safe).count();
             for block in bytes[same..].chunks_mut(16) {
                 if random.below(3) == 0 {
-                    block.fill(random.next() as u8);
+                    block.fill(random.draw() as u8);
                 }
             }
             bytes

@@ -36,7 +36,7 @@ fn what_is_learned_is_there_after_a_restart_and_the_encoder_is_not_copied() {
     let (base, folder) = (asset(), tempfile::tempdir().unwrap());
     let mut store = open(&base, folder.path());
     assert!(store.durable() && store.notes().is_empty() && store.generation() == 0);
-    let new = shots(&mut Random(7), 2);
+    let new = shots(&mut Random::new(7), 2);
     let learned = store.learn(" cup ", &new).unwrap();
     assert_eq!((learned.keys, learned.new_class), (vec![6, 7], true));
     assert_eq!(answer(&store, &new[1].feature), "cup");
@@ -63,7 +63,7 @@ fn a_store_learns_as_the_command_does() {
         Store::in_memory(base.clone(), Options::default(), Some(project), workers()).unwrap();
     store.prepare();
     assert_eq!(store.space(), Space::Trunk);
-    let new = shots(&mut Random(8), 3);
+    let new = shots(&mut Random::new(8), 3);
     store.learn("cup", &new).unwrap();
     let new: Vec<_> = new.into_iter().map(|shot| (shot.feature, shot.name)).collect();
     let asset = base.asset().unwrap();
@@ -78,7 +78,7 @@ fn a_store_learns_as_the_command_does() {
 fn each_operation_does_what_it_says() {
     let mut store = Store::in_memory(asset(), Options::default(), None, workers()).unwrap();
     assert!(!store.durable());
-    let new = shots(&mut Random(7), 2);
+    let new = shots(&mut Random::new(7), 2);
     store.learn("cup", &new).unwrap();
     let again = store.learn("cup", &new[..1]).unwrap();
     assert_eq!((again.new_class, &again.duplicates[0].other[..]), (false, "0.jpg"));
@@ -130,7 +130,7 @@ fn undo_gives_back_every_state_of_before_also_after_a_restart() {
         }
         assert!(undone >= 32, "{undone}");
         // no id is given twice
-        let keys = store.learn("again", &shots(&mut Random(9), 1)).unwrap().keys;
+        let keys = store.learn("again", &shots(&mut Random::new(9), 1)).unwrap().keys;
         assert!(heads.iter().all(|head| head.asset().unwrap().cache.unwrap().next_id <= keys[0]));
     }
 }
@@ -159,7 +159,7 @@ fn a_shortened_journal_gives_the_same_head_and_few_files() {
 fn pictures_come_and_go_with_their_keys() {
     let (base, folder) = (asset(), tempfile::tempdir().unwrap());
     let mut store = open(&base, folder.path());
-    let mut new = shots(&mut Random(2), 3);
+    let mut new = shots(&mut Random::new(2), 3);
     new[0].thumbnail = Some(JPEG.to_vec());
     new[1].thumbnail = Some(JPEG.to_vec());
     new[2].thumbnail = Some(b"no picture".to_vec());
@@ -203,7 +203,7 @@ fn a_directory_that_cannot_be_made_stops_learning_alone() {
     fs::write(folder.path().join("file"), "in the way").unwrap();
     let mut store = open(&base, &place);
     assert!(!store.durable() && store.notes()[0].contains("file/state"), "{:?}", store.notes());
-    let new = shots(&mut Random(4), 1);
+    let new = shots(&mut Random::new(4), 1);
     assert!(["class 0", "class 1", "class 2"].contains(&&answer(&store, &new[0].feature)[..]));
     let error = store.learn("cup", &new).unwrap_err().to_string();
     assert!(error.contains("file/state"), "{error}");
@@ -220,7 +220,7 @@ fn a_torn_end_is_cut_and_damage_in_the_middle_costs_one_operation() {
     let (base, folder) = (asset(), tempfile::tempdir().unwrap());
     let mut store = open(&base, folder.path());
     for label in ["cup", "mug", "hat"] {
-        store.learn(label, &shots(&mut Random(4), 1)).unwrap();
+        store.learn(label, &shots(&mut Random::new(4), 1)).unwrap();
     }
     let head = store.head();
     drop(store);
@@ -252,7 +252,7 @@ fn a_journal_without_its_first_bytes_leaves_the_snapshot() {
     let (base, folder) = (asset(), tempfile::tempdir().unwrap());
     let mut store = open(&base, folder.path());
     for number in 0..34 {
-        store.learn(&format!("thing {number}"), &shots(&mut Random(number), 1)).unwrap();
+        store.learn(&format!("thing {number}"), &shots(&mut Random::new(number), 1)).unwrap();
     }
     store.compact().unwrap();
     drop(store);
@@ -264,7 +264,7 @@ fn a_journal_without_its_first_bytes_leaves_the_snapshot() {
     let mut store = open(&base, folder.path());
     assert!(store.notes()[0].contains(&name), "{:?}", store.notes());
     assert_eq!(labels(&store)[3..], ["thing 0", "thing 1"]);
-    let keys = store.learn("thing 0", &shots(&mut Random(1), 1)).unwrap().keys;
+    let keys = store.learn("thing 0", &shots(&mut Random::new(1), 1)).unwrap().keys;
     assert_eq!(keys, [8]);
     drop(store);
     assert_eq!(ids(&open(&base, folder.path())).last(), Some(&8));
@@ -275,7 +275,7 @@ fn a_damaged_snapshot_and_a_newer_journal_are_refused_and_stay() {
     let (base, folder) = (asset(), tempfile::tempdir().unwrap());
     let mut store = open(&base, folder.path());
     for number in 0..34 {
-        store.learn(&format!("thing {number}"), &shots(&mut Random(number), 1)).unwrap();
+        store.learn(&format!("thing {number}"), &shots(&mut Random::new(number), 1)).unwrap();
     }
     store.compact().unwrap();
     drop(store);
@@ -303,10 +303,10 @@ fn another_encoder_is_refused_and_another_base_takes_the_shots_over() {
     for compacted in [false, true] {
         let place = folder.path().join(compacted.to_string());
         let mut store = open(&base, &place);
-        let mut new = shots(&mut Random(2), 2);
+        let mut new = shots(&mut Random::new(2), 2);
         new[1].thumbnail = Some(JPEG.to_vec());
         let keys = store.learn("cup", &new).unwrap().keys;
-        let lone = shots(&mut Random(3), 1);
+        let lone = shots(&mut Random::new(3), 1);
         store.learn("class 0", &lone).unwrap();
         store.move_key(keys[1], "mug").unwrap();
         store.forget_key(keys[0]).unwrap();
@@ -348,7 +348,9 @@ fn a_thousand_operations_are_read_again_as_they_were() {
     let open = || Store::open(base.clone(), folder.path(), options(), None, workers()).unwrap();
     let mut store = open();
     for number in 0..1000 {
-        store.learn(&format!("class {}", number % 20), &shots(&mut Random(number), 1)).unwrap();
+        store
+            .learn(&format!("class {}", number % 20), &shots(&mut Random::new(number), 1))
+            .unwrap();
     }
     let head = store.head();
     drop(store);

@@ -13,27 +13,15 @@ use crate::fit::matrix::Workers;
 use crate::fit::search::Search;
 use crate::fit::{self, ClassSpec, Recipe, Shot, keys};
 use crate::kernels;
+use crate::random::Random;
 
 const DIM: usize = 8;
 
-struct Random(u64);
-
-impl Random {
-    fn next(&mut self) -> u64 {
-        self.0 =
-            self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
-        self.0 >> 33
-    }
-
-    fn below(&mut self, n: usize) -> usize {
-        (self.next() % n.max(1) as u64) as usize
-    }
-
-    fn unit(&mut self) -> Vec<f32> {
-        let mut values: Vec<f32> = (0..DIM).map(|_| self.below(2001) as f32 - 1000.0).collect();
-        keys::normalize(&mut values);
-        values
-    }
+/// A feature of unit norm.
+fn unit(random: &mut Random) -> Vec<f32> {
+    let mut values = random.uniform(DIM, 1.0);
+    keys::normalize(&mut values);
+    values
 }
 
 fn workers() -> Workers {
@@ -55,14 +43,14 @@ fn reversed(trunk: &[f32]) -> Vec<f32> {
 fn asset_in(space: Space, kind: HeadKind, encoder: u8, counts: &[usize]) -> AssetFile {
     let layers = [encoder; 5000];
     let id = EncoderId::of(|tag| (tag == Tag::LAYERS).then_some(&layers[..])).unwrap();
-    let mut random = Random(u64::from(encoder));
+    let mut random = Random::new(u64::from(encoder));
     let mut class =
-        |i| ClassSpec { label: format!("class {i}"), text: (i == 0).then(|| random.unit()) };
+        |i| ClassSpec { label: format!("class {i}"), text: (i == 0).then(|| unit(&mut random)) };
     let classes: Vec<_> = (0..counts.len()).map(&mut class).collect();
     let shots =
         counts.iter().enumerate().flat_map(|(class, &count)| (0..count).map(move |i| (class, i)));
     let shot =
-        |(class, i)| Shot { class, feature: random.unit(), name: format!("{class}/{i}.jpg") };
+        |(class, i)| Shot { class, feature: unit(&mut random), name: format!("{class}/{i}.jpg") };
     let shots: Vec<_> = shots.map(shot).collect();
     let recipe = Recipe {
         encoder: id,
@@ -75,7 +63,7 @@ fn asset_in(space: Space, kind: HeadKind, encoder: u8, counts: &[usize]) -> Asse
         threads: 1,
         kernels: kernels::best(),
     };
-    let coded = keys::code(&random.unit(), &[0.0; DIM]);
+    let coded = keys::code(&unit(&mut random), &[0.0; DIM]);
     let words = Vocabulary::encode(&["zebra"], DIM, &[coded.scale], &coded.codes).unwrap();
     let head = fit::build(&recipe).unwrap().to_bytes(id).unwrap();
     let head = AssetFile::try_from(head).unwrap();
@@ -91,7 +79,7 @@ fn asset() -> AssetFile {
 }
 
 fn shots(random: &mut Random, count: usize) -> Vec<NewShot> {
-    let shot = |i| NewShot { feature: random.unit(), name: format!("{i}.jpg"), thumbnail: None };
+    let shot = |i| NewShot { feature: unit(random), name: format!("{i}.jpg"), thumbnail: None };
     (0..count).map(shot).collect()
 }
 
@@ -113,7 +101,7 @@ fn ids(store: &Store) -> Vec<u64> {
 
 /// One of the operations, whatever it does; the same for the same state and number.
 fn operate(store: &mut Store, number: usize) -> Result<(), StateError> {
-    let mut random = Random(number as u64);
+    let mut random = Random::new(number as u64);
     let some = |of: &[u64], n: usize| of[n % of.len()];
     match number % 8 {
         0 | 4 => store.learn(&format!("new {}", number % 3), &shots(&mut random, 2)).map(|_| ()),

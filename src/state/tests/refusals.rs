@@ -34,7 +34,7 @@ fn refused(refusal: Refusal) -> usize {
         }
     }
     disk.inner().refusal = None;
-    store.learn("at last", &shots(&mut Random(3), 1)).unwrap();
+    store.learn("at last", &shots(&mut Random::new(3), 1)).unwrap();
     let files = disk.inner().files.clone();
     assert!(open(&base, &FakeDisk::with(files)).head().bytes() == store.head().bytes());
     failures
@@ -63,8 +63,8 @@ fn a_full_disk_is_told_with_what_to_do() {
     let disk = FakeDisk::default();
     disk.inner().refusal = Some(Refusal { after: 0, count: 100, kind: ErrorKind::StorageFull });
     let mut store = open(&asset(), &disk);
-    let error = store.learn("cup", &shots(&mut Random(3), 1)).unwrap_err().to_string();
+    let error = store.learn("cup", &shots(&mut Random::new(3), 1)).unwrap_err().to_string();
     assert!(error.contains("/state/journal-1") && error.contains("free some space"), "{error}");
     disk.inner().refusal = None;
-    store.learn("cup", &shots(&mut Random(3), 1)).unwrap();
+    store.learn("cup", &shots(&mut Random::new(3), 1)).unwrap();
 }

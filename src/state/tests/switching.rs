@@ -145,7 +145,7 @@ fn a_power_cut_while_installing_or_starting_leaves_an_asset_that_works() {
         mark(started);
     }
     let steps = disk.inner().steps.clone();
-    let (mut platter, mut done, mut random, mut cuts) = (Platter::default(), 0, Random(1), 0);
+    let (mut platter, mut done, mut random, mut cuts) = (Platter::default(), 0, Random::new(1), 0);
     for step in &steps {
         if let Step::Acknowledged(count) = step {
             done = *count;
