@@ -121,6 +121,15 @@ impl<'a> Cache<'a> {
         panels::read(self.keys, self.dim, index)
     }
 
+    /// Copies the codes of key `index` into `codes`, `[dim]`.
+    ///
+    /// # Panics
+    /// `codes` has another length.
+    pub fn codes_into(&self, index: usize, codes: &mut [i8]) {
+        assert_eq!(codes.len(), self.dim, "codes of a key");
+        panels::read_into(self.keys, index, codes);
+    }
+
     /// The place of the key with this id.
     #[must_use]
     pub fn find(&self, id: u64) -> Option<usize> {

@@ -117,11 +117,10 @@ fn copy(
     };
     let mut section = empty(record, cache.mean)?;
     let mut keys = CacheMut::parse(&mut section)?;
-    let mut codes = Vec::with_capacity(cache.dim);
+    let mut codes = vec![0; cache.dim];
     for index in 0..cache.len {
         if let Some(class) = class_of(index) {
-            codes.clear();
-            codes.extend(cache.codes(index));
+            cache.codes_into(index, &mut codes);
             let (scale, bias) = (cache.scale[index], cache.bias[index]);
             let key = Key { codes: &codes, scale, bias, weight: cache.weight[index], class };
             keys.push_with_id(&key, cache.id[index])?;

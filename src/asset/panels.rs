@@ -28,13 +28,31 @@ pub(super) fn read(packed: &[i8], dim: usize, key: usize) -> impl Iterator<Item 
     groups.flat_map(move |at| &packed[at..at + GROUP]).copied().take(dim)
 }
 
+/// Copies the codes of one key into `codes`, `[dim]`; zeros if the key is not there.
+pub(super) fn read_into(packed: &[i8], key: usize, codes: &mut [i8]) {
+    let panel = codes.len().next_multiple_of(GROUP) * LANES;
+    let start = (key / LANES).checked_mul(panel);
+    let found = start.and_then(|start| packed.get(start..start.checked_add(panel)?));
+    let (Some(panel), lane) = (found, key % LANES) else { return codes.fill(0) };
+    // whole groups first: their length is known, which makes it several times faster
+    let (whole, rest) = codes.as_chunks_mut::<GROUP>();
+    let mut rows = panel.as_chunks::<{ GROUP * LANES }>().0.iter();
+    for (codes, row) in whole.iter_mut().zip(&mut rows) {
+        codes.copy_from_slice(&row[lane * GROUP..][..GROUP]);
+    }
+    if let Some(row) = rows.next() {
+        rest.copy_from_slice(&row[lane * GROUP..][..rest.len()]);
+    }
+}
+
 /// Writes the codes of one key; what is missing at the end becomes 0.
 pub(super) fn write(packed: &mut [i8], dim: usize, key: usize, codes: &[i8]) {
-    let groups = groups(packed.len(), dim, key);
-    let codes = codes.chunks(GROUP).chain(core::iter::repeat(&[][..]));
-    for (at, codes) in groups.zip(codes) {
-        packed[at..at + GROUP].fill(0);
-        packed[at..at + codes.len()].copy_from_slice(codes);
+    let (whole, rest) = codes.as_chunks::<GROUP>();
+    let mut last = [0; GROUP];
+    last[..rest.len()].copy_from_slice(rest);
+    let codes = whole.iter().chain([&last]).chain(core::iter::repeat(&[0; GROUP]));
+    for (at, codes) in groups(packed.len(), dim, key).zip(codes) {
+        packed[at..at + GROUP].copy_from_slice(codes);
     }
 }
 

@@ -12,6 +12,7 @@ use super::{FitError, Project, keys, text};
 use crate::asset::{
     Asset, AssetError, CacheBuilder, HeadParams, Key, KeyNames, Labels, RowKind, Space, Tag,
 };
+use crate::kernels::Kernels;
 use half::f16;
 
 /// An asset's head while it is changed. A change that fails leaves the draft unusable.
@@ -126,6 +127,7 @@ impl<'a> Draft<'a> {
         &self,
         label: &str,
         shots: &[(Vec<f32>, String)],
+        kernels: &Kernels,
     ) -> Result<Vec<Duplicate>, FitError> {
         let view = self.cache.as_ref().map(CacheBuilder::view).transpose()?;
         let dim = view.map_or(shots.first().map_or(0, |(feature, _)| feature.len()), |v| v.dim);
@@ -133,7 +135,7 @@ impl<'a> Draft<'a> {
         let mut nearest = vec![(f32::NEG_INFINITY, "", ""); shots.len()];
         let mut compare = |from: usize, feature: &[f32], name, class| {
             for (best, (shot, _)) in nearest.iter_mut().zip(shots).skip(from) {
-                let cosine: f32 = feature.iter().zip(shot).map(|(a, b)| a * b).sum();
+                let cosine = kernels.dot_f32(feature, shot);
                 if cosine > best.0 {
                     *best = (cosine, name, class);
                 }

@@ -69,7 +69,7 @@ pub fn learn(
 ) -> Result<Change, FitError> {
     let has_encoder = asset.container.section(Tag::LAYERS).is_some();
     let mut draft = Draft::new(asset, if has_encoder { Space::Trunk } else { Space::Projected })?;
-    let duplicates = draft.duplicates(label, shots)?;
+    let duplicates = draft.duplicates(label, shots, workers.kernels)?;
     let learned = draft.learn(label, shots)?;
     let change = draft.finish(project, workers)?;
     Ok(Change {

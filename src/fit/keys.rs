@@ -50,7 +50,9 @@ pub fn code(feature: &[f32], mean: &[f32]) -> CodedKey {
 #[must_use]
 pub fn decode(cache: &Cache<'_>, index: usize) -> Vec<f32> {
     let scale = cache.scale.get(index).copied().unwrap_or(0.0);
-    cache.codes(index).zip(cache.mean).map(|(code, mean)| mean + scale * f32::from(code)).collect()
+    let mut codes = vec![0; cache.dim];
+    cache.codes_into(index, &mut codes);
+    codes.iter().zip(cache.mean).map(|(&code, mean)| mean + scale * f32::from(code)).collect()
 }
 
 /// A feature must have `dim` values and length 1 (within 1 %).

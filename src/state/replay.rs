@@ -43,9 +43,9 @@ impl Workshop {
         operation: &Operation,
     ) -> Result<(AssetFile, Effect), StateError> {
         let asset = head.asset()?;
-        let mut draft = Draft::new(&asset, self.space)?;
+        let (mut draft, kernels) = (Draft::new(&asset, self.space)?, self.workers.kernels);
         let duplicates = match operation {
-            Operation::Learn { label, shots, .. } => draft.duplicates(label, shots)?,
+            Operation::Learn { label, shots, .. } => draft.duplicates(label, shots, kernels)?,
             _ => Vec::new(),
         };
         let effect = change(&mut draft, operation)?;

@@ -79,6 +79,9 @@ fn keys_lie_as_the_kernels_want_them() {
     let mut packed = vec![0; kernels::packed_len(KEY_DIM, view.capacity)];
     kernels::pack(KEY_DIM, view.capacity, &rows, &mut packed);
     assert_eq!(view.keys, packed);
+    let mut codes = vec![1; view.capacity * KEY_DIM];
+    (0..).zip(codes.chunks_exact_mut(KEY_DIM)).for_each(|(i, codes)| view.codes_into(i, codes));
+    assert_eq!(codes, rows);
     assert_eq!(panels::packed_len(KEY_DIM, 33), Some(kernels::packed_len(KEY_DIM, 33)));
 }
 

@@ -276,5 +276,5 @@ fn rules_calm_a_jittery_stream() {
         ..Rules::default()
     };
     let counts = [none, Rules::default(), calm].map(changes);
-    assert_eq!(counts, [317, 6, 2]);
+    assert_eq!(counts, [331, 4, 2]);
 }

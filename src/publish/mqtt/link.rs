@@ -1,5 +1,6 @@
 //! The two versions of MQTT, each of which has a client of its own, behind one face.
 
+use std::io;
 use std::time::Duration;
 
 use rumqttc::{Outgoing, QoS, TlsConfiguration, Transport, tokio_rustls, v5};
@@ -143,12 +144,15 @@ const SILENT: &str = "no answer in time; is this the right address, and a broker
 
 fn explain_v3(error: &rumqttc::ConnectionError) -> String {
     use rumqttc::ConnectReturnCode::{BadUserNamePassword, NotAuthorized};
-    use rumqttc::ConnectionError as E;
+    use rumqttc::{ConnectionError as E, StateError as S};
     match error {
         E::ConnectionRefused(BadUserNamePassword | NotAuthorized) => REFUSED.to_owned(),
         E::ConnectionRefused(code) => format!("the broker refuses the connection ({code:?})"),
         E::NetworkTimeout | E::FlushTimeout => SILENT.to_owned(),
-        E::MqttState(rumqttc::StateError::ConnectionAborted) => CLOSED.to_owned(),
+        E::MqttState(S::ConnectionAborted) => CLOSED.to_owned(),
+        E::MqttState(S::Io(error) | S::Deserialization(rumqttc::mqttbytes::Error::Io(error))) => {
+            broken(error)
+        }
         E::Io(error) => unreachable_broker(error),
         E::Tls(error) => untrusted(error),
         error => format!("the connection broke ({error})"),
@@ -156,20 +160,32 @@ fn explain_v3(error: &rumqttc::ConnectionError) -> String {
 }
 
 fn explain_v5(error: &v5::ConnectionError) -> String {
-    use v5::ConnectionError as E;
     use v5::mqttbytes::v5::ConnectReturnCode::{BadUserNamePassword, NotAuthorized};
+    use v5::{ConnectionError as E, StateError as S};
     match error {
         E::ConnectionRefused(BadUserNamePassword | NotAuthorized) => REFUSED.to_owned(),
         E::ConnectionRefused(code) => format!("the broker refuses the connection ({code:?})"),
         E::Timeout(_) => SILENT.to_owned(),
-        E::MqttState(v5::StateError::ConnectionAborted) => CLOSED.to_owned(),
+        E::MqttState(S::ConnectionAborted) => CLOSED.to_owned(),
+        E::MqttState(S::Io(error) | S::Deserialization(v5::mqttbytes::Error::Io(error))) => {
+            broken(error)
+        }
         E::Io(error) => unreachable_broker(error),
         E::Tls(error) => untrusted(error),
         error => format!("the connection broke ({error})"),
     }
 }
 
-fn unreachable_broker(error: &std::io::Error) -> String {
+/// A broker that is killed may close a connection in either way.
+fn broken(error: &io::Error) -> String {
+    use io::ErrorKind::{BrokenPipe, ConnectionAborted, ConnectionReset};
+    match error.kind() {
+        BrokenPipe | ConnectionAborted | ConnectionReset => CLOSED.to_owned(),
+        _ => format!("the connection broke ({error})"),
+    }
+}
+
+fn unreachable_broker(error: &io::Error) -> String {
     format!("{error}; is the broker running there, and is the address right?")
 }
 
