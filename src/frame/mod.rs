@@ -21,7 +21,9 @@ pub use error::FrameError;
 pub use motion::{Motion, MotionRules};
 pub use preprocess::Preprocessor;
 pub use region::Region;
-pub use source::{DEMO_PHOTOGRAPH, Format, Pace, Source, SourceOptions, Stamp, Uri, open};
+pub use source::{
+    DEMO_PHOTOGRAPH, Format, Pace, Source, SourceOptions, Stamp, Uri, end_programs, open,
+};
 pub use turn::{Flip, Rotate};
 
 /// Sizes above which a picture is refused before memory is taken for it.

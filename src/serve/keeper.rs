@@ -138,6 +138,8 @@ pub struct Keeper {
     /// One picture is decoded at a time: a large one takes much memory.
     decoding: Mutex<()>,
     health: Mutex<Option<(u64, Arc<HealthView>)>>,
+    /// As of the last change: whoever asks does not wait for a lesson.
+    summary: Mutex<Summary>,
 }
 
 impl Keeper {
@@ -155,6 +157,7 @@ impl Keeper {
         workers: Workers,
     ) -> Result<Self, FileError> {
         let project = owned_projector(base, workers.kernels)?;
+        let summary = Mutex::new(summary(&store, base.name())?);
         desk.set_head(store.head());
         Ok(Self {
             store: Mutex::new(store),
@@ -165,6 +168,7 @@ impl Keeper {
             workers,
             decoding: Mutex::new(()),
             health: Mutex::new(None),
+            summary,
         })
     }
 
@@ -283,24 +287,10 @@ impl Keeper {
         self.change(|store| Ok(store.undo()?))
     }
 
-    /// How things are.
-    ///
-    /// # Errors
-    /// [`KeeperError`].
-    pub fn summary(&self) -> Result<Summary, KeeperError> {
-        let store = self.store();
-        let head = store.head();
-        let asset = head.asset()?;
-        Ok(Summary {
-            asset: self.asset.clone(),
-            head: asset.head.map_or("none", |params| params.kind.name()),
-            generation: store.generation(),
-            classes: asset.labels.map_or(0, |labels| labels.count()),
-            shots: asset.cache.map_or(0, |cache| cache.len),
-            durable: store.durable(),
-            undoable: store.undoable(),
-            notes: store.notes().to_vec(),
-        })
+    /// How things are; never waits.
+    #[must_use]
+    pub fn summary(&self) -> Summary {
+        self.summary.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// All classes, in their order.
@@ -379,6 +369,9 @@ impl Keeper {
         if store.generation() != before {
             self.desk.set_head(store.head());
         }
+        // also when it failed: the disk may refuse what is learned from now on
+        let now = summary(&store, &self.asset);
+        *self.summary.lock().unwrap_or_else(PoisonError::into_inner) = now?;
         result
     }
 
@@ -395,6 +388,21 @@ impl Keeper {
         // the store changes itself last, when everything is written: it is whole after a panic too
         self.store.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+fn summary(store: &Store, asset: &str) -> Result<Summary, FileError> {
+    let file = store.head();
+    let head = file.asset()?;
+    Ok(Summary {
+        asset: asset.to_owned(),
+        head: head.head.map_or("none", |params| params.kind.name()),
+        generation: store.generation(),
+        classes: head.labels.map_or(0, |labels| labels.count()),
+        shots: head.cache.map_or(0, |cache| cache.len),
+        durable: store.durable(),
+        undoable: store.undoable(),
+        notes: store.notes().to_vec(),
+    })
 }
 
 fn shot(seen: &Seen, from: &str) -> NewShot {

@@ -55,6 +55,11 @@ type Shared = State<Arc<House>>;
 async fn learn(State(house): Shared, request: Request) -> Result<Json<Taught>, Problem> {
     let kind = kind(&request).unwrap_or_default();
     let taught = if is_json(kind) {
+        if request.uri().query().is_some() {
+            return Err(Problem::bad(
+                "JSON has the label in it: leave out what stands behind the ?",
+            ));
+        }
         let Learn { label, frames, region, every_ms } = house.json(request).await?;
         let apart = Duration::from_millis(every_ms);
         house

@@ -279,6 +279,8 @@ fn capture_all<F: Default, C>(
                 };
             }
             Ok(false) => break,
+            // the end of the watch may be what made it fail
+            Err(_) if slot.is_closed() => break,
             Err(error) => {
                 unreadable += 1;
                 in_a_row = MAX_FAILURES.min(in_a_row + 1);

@@ -147,6 +147,37 @@ fn a_signal_ends_a_watch_whose_camera_gives_nothing() {
     assert!(err.contains("0 frames"), "{err}");
 }
 
+/// A program that was started for a camera that never answers must not stay behind.
+#[cfg(target_os = "linux")]
+#[test]
+fn a_signal_ends_the_program_that_waits_for_a_camera_too() {
+    use std::os::unix::fs::PermissionsExt;
+    needs_asset!();
+    let folder = tempfile::tempdir().unwrap();
+    let (ffmpeg, started) = (folder.path().join("ffmpeg"), folder.path().join("started"));
+    let script = format!("#!/bin/sh\necho $$ > '{}'\nexec sleep 1000\n", started.display());
+    fs::write(&ffmpeg, script).unwrap();
+    fs::set_permissions(&ffmpeg, fs::Permissions::from_mode(0o755)).unwrap();
+    let path = std::env::var("PATH").unwrap_or_default();
+    let mut command = program();
+    command.args(["watch", "rtsp://127.0.0.1/live"]).stdin(Stdio::null());
+    command.env("PATH", format!("{}:{path}", folder.path().display()));
+    let running = Running(command.stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap());
+    let child: String = loop {
+        match fs::read_to_string(&started) {
+            Ok(id) if id.ends_with('\n') => break id.trim().to_owned(),
+            _ => std::thread::sleep(Duration::from_millis(20)),
+        }
+    };
+    let id = running.0.id().to_string();
+    assert!(Command::new("kill").args(["-s", "TERM", &id]).status().unwrap().success());
+    let (code, err) = running.wait();
+    assert_eq!(code, Some(0), "{err}");
+    assert!(!err.contains("gave nothing"), "it ended before it was given up: {err}");
+    let name = fs::read_to_string(format!("/proc/{child}/comm")).unwrap_or_default();
+    assert_ne!(name.trim(), "sleep", "{child} is still there");
+}
+
 #[test]
 fn a_camera_is_read_while_nobody_takes_the_output() {
     needs_asset!();

@@ -88,14 +88,16 @@ impl Watch {
             .with_context(|| file.name().to_owned())?;
         classifier.set_head(store.head())?;
         warm_up(&mut classifier)?;
-        let source = self.input.open()?;
-        let (live, pace) = (source.is_live(), self.input.pace(&*source));
 
         let policy = if self.input.every_frame { Policy::EveryFrame } else { Policy::NewestWins };
-        let relay = Relay::<Shot, Event>::new(policy).live(live);
+        let relay = Relay::<Shot, Event>::new(policy);
         let health = Arc::new(Health::default());
         let desk = Desk::new(relay.waker());
+        // first: a camera may let wait
         service::on_signals(relay.stopper(), reload(line.to_vec(), desk.clone()))?;
+        let source = self.input.open()?;
+        let (live, pace) = (source.is_live(), self.input.pace(&*source));
+        let relay = relay.live(live);
         let publish::Started { mut sinks, lost } = self.publish.sinks()?;
         if let Some(watchdog) = Watchdog::new(Arc::clone(&health), relay.waker())? {
             sinks.push(Box::new(watchdog));
@@ -116,9 +118,7 @@ impl Watch {
             thread::Builder::new().name("prepare".to_owned()).spawn(prepare)?;
             let kept = Arc::clone(&keeper);
             let figures = move || {
-                if let Ok(summary) = kept.summary() {
-                    metrics.set_keys(summary.shots as u64);
-                }
+                metrics.set_keys(kept.summary().shots as u64);
                 metrics.render()
             };
             let parts = Parts {
@@ -142,7 +142,10 @@ impl Watch {
             |captured: Option<&Captured<Shot>>, event: &mut Event| engine.answer(captured, event);
         let report = self.output.reporter(shared.format_or(Format::Json));
         service::tell(&[State::Ready]);
-        let account = relay.run(capture, unreadable, answer, report).map_err(explain)?;
+        let account = relay.run(capture, unreadable, answer, report).map_err(explain);
+        // the capturing thread may still wait for a frame
+        frame::end_programs();
+        let account = account?;
         // streams end, and what was learned is on the disk, before the last word
         drop(page);
         drop(engine);

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
 
-use crate::frame::Frame;
+use crate::frame::{self, Frame};
 use crate::watch::{Event, Health, Shot, Sink, Stopper, Waker};
 
 /// An input that says nothing for so long, neither a frame nor what is wrong, is taken for hung.
@@ -39,6 +39,7 @@ pub(super) fn on_signals(
                     (_, Some(stopper)) => {
                         tell(&[State::Stopping]);
                         stopper.stop();
+                        frame::end_programs();
                     }
                     (signal, None) => std::process::exit(128 + signal),
                 }

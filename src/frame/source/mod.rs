@@ -64,6 +64,13 @@ pub trait Source: Send {
     }
 }
 
+/// Ends all programs that were started for cameras and videos, and starts no more: for the end of the
+/// process. A source that waits for one of their frames fails.
+pub fn end_programs() {
+    #[cfg(all(feature = "camera", target_os = "linux"))]
+    camera::end_programs();
+}
+
 /// How a stream's bytes are to be read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Format {

@@ -82,7 +82,7 @@ impl Live {
 impl Source for Live {
     fn next(&mut self, into: &mut Frame) -> Result<Option<Stamp>, FrameError> {
         loop {
-            let error = match self.attempt(into) {
+            let error = match self.attempt(into).map_err(waited_for) {
                 Ok(()) => {
                     self.damaged = 0;
                     if self.since.get_or_insert_with(Instant::now).elapsed() >= WELL_AFTER {
@@ -109,6 +109,16 @@ impl Source for Live {
 
     fn is_live(&self) -> bool {
         true
+    }
+}
+
+/// The end of a program is not the end of its camera.
+fn waited_for(error: FrameError) -> FrameError {
+    match error {
+        FrameError::Ended { name, program, reason } => {
+            FrameError::lost(&name, format!("{program} has ended: {reason}"))
+        }
+        error => error,
     }
 }
 

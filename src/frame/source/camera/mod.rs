@@ -19,6 +19,7 @@ use std::time::Duration;
 
 pub use list::{Camera, cameras};
 pub use modes::Mode;
+pub(super) use spawned::end_programs;
 
 use self::live::Live;
 use self::programs::Plan;

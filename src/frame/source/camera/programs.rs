@@ -13,12 +13,26 @@ const RPICAM_SIZE: (u32, u32) = (640, 480);
 const CSI_SIZE: (u32, u32) = (640, 360);
 /// Frames a second of a stream where nothing is said: some streams claim thousands.
 const STREAM_RATE: f64 = 25.0;
+/// GStreamer's rows of colour are multiples of 4 bytes, and half as long as the picture's.
+const CSI_ROW: u32 = 8;
 /// The rows that libcamera gives begin at multiples of so many bytes.
 const LIBCAMERA_ROW: u32 = 64;
 
-/// A program that writes nothing for so long is dead: connecting and waiting for the first whole
-/// picture of a stream takes seconds.
+/// A program that writes nothing for so long, and for two frames, is dead: connecting and waiting for
+/// the first whole picture of a stream takes seconds.
 const SILENCE: Duration = Duration::from_secs(15);
+
+/// Words of a program's messages, and what helps then.
+pub(super) type Hints = &'static [(&'static str, &'static str)];
+
+const STREAM_HINTS: Hints = &[
+    ("401 Unauthorized", "check the user name and the password in the address"),
+    ("404 Not Found", "check what stands behind the host in the address"),
+    ("resolve hostname", "check the host's name in the address"),
+    ("Connection refused", "is the camera switched on, and is the port right?"),
+    ("No route to host", "is the camera switched on, and in the same network?"),
+];
+const CSI_HINTS: Hints = &[("nvarguscamerasrc\"", "sudo apt install nvidia-l4t-gstreamer")];
 
 /// A program that writes frames to its standard output.
 pub(super) struct Plan {
@@ -26,6 +40,7 @@ pub(super) struct Plan {
     pub(super) programs: &'static [&'static str],
     /// How to install it.
     pub(super) remedy: &'static str,
+    pub(super) hints: Hints,
     pub(super) args: Vec<String>,
     pub(super) output: Output,
     pub(super) live: bool,
@@ -64,6 +79,11 @@ impl Plan {
     }
 }
 
+fn silence(options: &SourceOptions) -> Duration {
+    let frame = options.rate.and_then(|rate| Duration::try_from_secs_f64(1.0 / rate).ok());
+    SILENCE.saturating_add(frame.unwrap_or_default().saturating_mul(2))
+}
+
 /// Both sides even, as 4:2:0 of cameras has them.
 fn even((width, height): (u32, u32)) -> (u32, u32) {
     (width.next_multiple_of(2), height.next_multiple_of(2))
@@ -92,14 +112,17 @@ fn rpicam(number: u8, options: &SourceOptions) -> Result<Plan, FrameError> {
                  Bookworm); other systems have no such camera",
         args,
         output: Output::Raw(layout),
+        hints: &[],
         live: true,
-        silence: SILENCE,
+        silence: silence(options),
         secret: None,
     })
 }
 
 fn csi(number: u8, options: &SourceOptions) -> Plan {
     let (width, height) = even(options.size.unwrap_or(CSI_SIZE));
+    // y4menc writes whole rows of GStreamer's buffers, which it pads
+    let width = width.next_multiple_of(CSI_ROW);
     let mut args = args(["-q", "nvarguscamerasrc"]);
     args.push(format!("sensor-id={number}"));
     args.extend(["!".into(), "video/x-raw(memory:NVMM)".into(), "!".into(), "nvvidconv".into()]);
@@ -107,18 +130,20 @@ fn csi(number: u8, options: &SourceOptions) -> Plan {
     args.extend(["!".into(), size]);
     if let Some(rate) = options.rate {
         args.extend(["!".into(), "videorate".into(), "drop-only=true".into()]);
+        // a range: a camera that is slower than this is not to be refused
         let thousandths = (rate * 1000.0).round().max(1.0);
-        args.extend(["!".into(), format!("video/x-raw,framerate={thousandths}/1000")]);
+        args.extend(["!".into(), format!("video/x-raw,framerate=[0/1,{thousandths}/1000]")]);
     }
     args.extend(["!", "y4menc", "!", "fdsink", "fd=1"].map(Into::into));
     Plan {
         programs: &["gst-launch-1.0"],
         remedy: "on a Jetson: sudo apt install gstreamer1.0-tools gstreamer1.0-plugins-good \
                  nvidia-l4t-gstreamer; other systems have no such camera",
+        hints: CSI_HINTS,
         args,
         output: Output::Y4m,
         live: true,
-        silence: SILENCE,
+        silence: silence(options),
         secret: None,
     }
 }
@@ -136,7 +161,7 @@ fn stream(address: &Address, live: bool, options: &SourceOptions) -> Plan {
         after.extend(["-r".into(), options.rate.unwrap_or(STREAM_RATE).to_string()]);
     }
     let secret = Some(address.clone());
-    Plan { live, secret, ..ffmpeg(before, url, after, options) }
+    Plan { live, secret, hints: STREAM_HINTS, ..ffmpeg(before, url, after, options) }
 }
 
 fn video(path: &str, options: &SourceOptions) -> Plan {
@@ -159,10 +184,11 @@ fn ffmpeg(before: Vec<String>, input: &str, after: Vec<String>, options: &Source
     Plan {
         programs: &["ffmpeg"],
         remedy: "on Debian, Raspberry Pi OS and Jetson: sudo apt install ffmpeg",
+        hints: &[],
         args: all,
         output: Output::Y4m,
         live: false,
-        silence: SILENCE,
+        silence: silence(options),
         secret: None,
     }
 }
@@ -193,8 +219,8 @@ mod tests {
         let rpicam = words("rpicam://1", BIG);
         assert!(rpicam.contains("--camera 1 --width 802 --height 600 --framerate 7.5"), "{rpicam}");
         let csi = words("csi://1", BIG);
-        assert!(csi.contains("sensor-id=1") && csi.contains("width=802,height=600"), "{csi}");
-        assert!(csi.contains("framerate=7500/1000"), "{csi}");
+        assert!(csi.contains("sensor-id=1") && csi.contains("width=808,height=600"), "{csi}");
+        assert!(csi.contains("framerate=[0/1,7500/1000]"), "{csi}");
         let stream = words("rtsp://cam/live", BIG);
         assert!(stream.contains("scale=801:600 -r 7.5"), "{stream}");
         assert!(stream.contains("-rtsp_transport tcp"), "{stream}");
@@ -204,6 +230,15 @@ mod tests {
         assert!(!words("a.mp4", BIG).contains("-r "));
         let looped = SourceOptions { looped: true, ..SourceOptions::default() };
         assert!(words("-a:b.mp4", looped).contains("-stream_loop -1 -i file:-a:b.mp4"));
+    }
+
+    #[test]
+    fn a_slow_rate_is_no_silence() {
+        let slow = SourceOptions { rate: Some(0.05), ..SourceOptions::default() };
+        for uri in ["rpicam://0", "csi://0", "rtsp://cam/live"] {
+            assert_eq!(plan(uri, slow).silence, SILENCE + Duration::from_secs(40), "{uri}");
+            assert_eq!(plan(uri, SourceOptions::default()).silence, SILENCE);
+        }
     }
 
     #[test]

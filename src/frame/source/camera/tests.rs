@@ -149,10 +149,22 @@ echo "one warning" >&2; echo "$url: 401 Unauthorized (s3cret)" >&2; exit 1"#;
     let error = error_of(&mut *open("rtsp://user:s3cret@cam/live"));
     assert!(error.contains("rtsp://user:***@cam/live: 401 Unauthorized (***)"), "{error}");
     assert!(error.contains("ffmpeg has ended") && !error.contains("s3cret"), "{error}");
+    assert!(error.contains("; check the user name") && error.contains("waiting"), "{error}");
     let error = error_of(&mut *open("rpicam://0"));
     assert!(error.contains("no cameras available"), "{error}");
     let error = error_of(&mut *open("csi://0"));
     assert!(error.contains("exit code 3"), "{error}");
+}
+
+#[test]
+fn the_line_with_the_cause_is_told_and_is_the_same_at_each_attempt() {
+    let script = r#"echo "[tcp @ 0x$$] Failed to resolve hostname cam: Name or service not known" >&2
+echo "rtsp://cam/live: Input/output error" >&2; exit 1"#;
+    let folder = programs(&[("ffmpeg", script)]);
+    let mut source = open_in("rtsp://cam/live", sized(2, 2), folder.path()).unwrap();
+    let error = error_of(&mut *source);
+    assert!(error.contains("has ended: Failed to resolve hostname cam: Name"), "{error}");
+    assert!(error.contains("; check the host's name"), "{error}");
 }
 
 #[test]
