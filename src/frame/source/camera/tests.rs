@@ -113,7 +113,7 @@ exec sleep 60"#;
     assert_eq!(
         called.trim(),
         "-q nvarguscamerasrc sensor-id=1 ! video/x-raw(memory:NVMM) ! nvvidconv ! \
-         video/x-raw,format=I420,width=2,height=2 ! y4menc ! fdsink fd=1"
+         video/x-raw,format=I420,width=8,height=2 ! y4menc ! fdsink fd=1"
     );
 }
 
