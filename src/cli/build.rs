@@ -13,7 +13,7 @@ use super::shared::{Format, Shared};
 use super::shots::ShotEncoder;
 use super::table::Table;
 use super::{Outcome, note};
-use crate::asset::{Asset, AssetFile, Builder, HeadKind, Metrics, Provenance, Space, Tag};
+use crate::asset::{Asset, AssetFile, Builder, HeadKind, Metrics, Prompts, Provenance, Space, Tag};
 use crate::fit::search::Search;
 use crate::fit::{self, Built, ClassSpec, Recipe, Shot, TextFile};
 use crate::pipeline::projector;
@@ -115,8 +115,9 @@ impl Build {
             class.photos.truncate(self.per_class.unwrap_or(usize::MAX));
         }
 
+        let text = self.text.as_ref().map(TextFile::open).transpose()?;
         let (shots, outcome) = encode(&classes, &mut encoder)?;
-        let specs = self.specs(&base, &classes, &shots)?;
+        let specs = self.specs(&base, &classes, &shots, text.as_ref())?;
         let project = projector(&base, kernels).with_context(|| file.name().to_owned())?;
         // without a projection the text is in the trunk's space
         let same = |trunk: &[f32]| trunk.to_vec();
@@ -137,7 +138,7 @@ impl Build {
             kernels,
         };
         let built = Making { head: self.head, seed: self.seed, shared }.run(recipe)?;
-        self.write(&base, &built)?;
+        self.write(&base, &built, text.as_ref())?;
         self.say(shared, &specs, &shots, &built)?;
         Ok(outcome)
     }
@@ -148,16 +149,16 @@ impl Build {
         base: &Asset<'_>,
         classes: &[ClassPhotos],
         shots: &[Shot],
+        text: Option<&TextFile>,
     ) -> Result<Vec<ClassSpec>> {
         let labels: Vec<String> = classes.iter().map(|class| class.label.clone()).collect();
-        let texts: Vec<Option<Vec<f32>>> = match &self.text {
-            Some(path) => {
+        let texts: Vec<Option<Vec<f32>>> = match text.zip(self.text.as_ref()) {
+            Some((text, path)) => {
                 ensure!(
                     base.container.section(Tag::PROJECTION).is_none(),
                     "--text is for a CLIP's image encoder with its projection inside, as `tipcam encoder \
                      import` makes it without --projection: this encoder has a vocabulary of its own"
                 );
-                let text = TextFile::open(path)?;
                 let dim = shots.first().map_or(text.dim(), |shot| shot.feature.len());
                 ensure!(
                     text.dim() == dim,
@@ -178,9 +179,10 @@ impl Build {
         Ok(specs.map(|(label, text)| ClassSpec { label, text }).collect())
     }
 
-    fn write(&self, base: &Asset<'_>, built: &Built) -> Result<()> {
+    fn write(&self, base: &Asset<'_>, built: &Built, text: Option<&TextFile>) -> Result<()> {
         let container = &base.container;
         let kept = Tag::ENCODER.into_iter().chain([Tag::VOCABULARY, Tag::PROMPTS]);
+        let kept = kept.filter(|tag| text.is_none() || *tag != Tag::PROMPTS);
         let mut asset = Builder::new(container.encoder_id());
         for tag in kept {
             if let Some(section) = container.section(tag) {
@@ -195,6 +197,15 @@ impl Build {
             asset = asset.section(Tag::METRICS, Metrics::encode(&figures)?);
         }
         let mut notes = vec![("tipcam", env!("CARGO_PKG_VERSION"))];
+        if let Some(text) = text {
+            notes.extend(text.origin().iter().map(|(name, text)| (&**name, &**text)));
+            // more or longer ones than there is room for are told by their file alone
+            if !text.templates().is_empty()
+                && let Ok(prompts) = Prompts::encode(text.templates())
+            {
+                asset = asset.section(Tag::PROMPTS, prompts);
+            }
+        }
         notes.extend(self.notes.iter().map(|(name, text)| (&**name, &**text)));
         asset = asset.section(Tag::PROVENANCE, Provenance::encode(&notes)?);
         Ok(asset.write_atomic(&self.output)?)

@@ -5,6 +5,11 @@ use std::path::Path;
 
 use super::FitError;
 use super::features::{error, metadata, parse, read, rows};
+use crate::asset::limits::MAX_NOTE_BYTES;
+
+/// What `tipcam text` writes of a file's origin.
+const ORIGIN: [&str; 6] =
+    ["encoder", "encoder_sha256", "tokenizer", "tokenizer_sha256", "context", "prompts_of"];
 use super::text::{spellings, synonyms};
 
 /// A safetensors file with `text [rows, dim]`, of unit norm once read. What the rows stand for is in
@@ -16,6 +21,10 @@ pub struct TextFile {
     rows: Vec<Vec<f32>>,
     /// Row of each name; none where the file names nothing.
     index: Option<BTreeMap<String, usize>>,
+    /// What the text was made of, by name, as the file says it.
+    origin: Vec<(String, String)>,
+    /// Templates behind the rows, if the file has them.
+    templates: Vec<String>,
 }
 
 impl TextFile {
@@ -48,7 +57,29 @@ impl TextFile {
             }
             index
         });
-        Ok(Self { path, rows, index })
+        let origin = ORIGIN.iter().filter_map(|&name| {
+            let mut value = metadata(&path, &bytes, name).ok()?;
+            value.truncate(value.floor_char_boundary(MAX_NOTE_BYTES));
+            Some((format!("text.{name}"), value))
+        });
+        let origin = origin.collect();
+        let templates = metadata(&path, &bytes, "templates").ok();
+        let templates = templates.and_then(|list| serde_json::from_str(&list).ok());
+        Ok(Self { path, rows, index, origin, templates: templates.unwrap_or_default() })
+    }
+
+    /// What the text was made of, as notes for an asset's provenance: `text.encoder`, its
+    /// `text.encoder_sha256`, .. Empty for a file that does not say it.
+    #[must_use]
+    pub fn origin(&self) -> &[(String, String)] {
+        &self.origin
+    }
+
+    /// The templates that the names were put into. Empty for sentences, and for a file that does not
+    /// say it.
+    #[must_use]
+    pub fn templates(&self) -> &[String] {
+        &self.templates
     }
 
     /// Values of a row; 0 without rows.

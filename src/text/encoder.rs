@@ -1,20 +1,32 @@
-use super::{CONTEXT, TextError};
+use super::{TextError, Tokenizer, Tokens};
 use crate::encoder::import::TextNetwork;
 
-/// A CLIP's text encoder out of an ONNX file.
+/// The text encoder of a CLIP or a SigLIP out of an ONNX file.
 #[derive(Clone, Debug)]
 pub struct TextEncoder {
     network: TextNetwork,
 }
 
 impl TextEncoder {
-    /// Reads a network with one input `[batch, 77]` of token ids (perhaps a mask beside it) and one
-    /// output `[batch, dim]`, or several outputs one of which `output` names.
+    /// Reads a network with one input `[batch, tokens]` of token ids (perhaps a mask beside it) and one
+    /// output `[batch, dim]`, or several outputs one of which `output` names. Where the file leaves the
+    /// number of tokens open, it is `context`, or else what is usual for the tokenizer.
     ///
     /// # Errors
-    /// [`TextError::Network`].
-    pub fn parse(onnx: &[u8], output: Option<&str>) -> Result<Self, TextError> {
-        Ok(Self { network: TextNetwork::read(onnx, CONTEXT, output)? })
+    /// [`TextError::Network`]; also for a `context` that the network does not read.
+    pub fn parse(
+        onnx: &[u8],
+        tokenizer: &Tokenizer,
+        context: Option<usize>,
+        output: Option<&str>,
+    ) -> Result<Self, TextError> {
+        Ok(Self { network: TextNetwork::read(onnx, context, tokenizer.context(), output)? })
+    }
+
+    /// Tokens that it reads.
+    #[must_use]
+    pub fn context(&self) -> usize {
+        self.network.context()
     }
 
     /// Length of an embedding.
@@ -23,11 +35,11 @@ impl TextEncoder {
         self.network.dim()
     }
 
-    /// The embedding of a text's token ids, as the network gives it.
+    /// The embedding of a text's tokens, [`context`](Self::context) of them, as the network gives it.
     ///
     /// # Errors
     /// [`TextError::Network`]: most often a vocabulary that is larger than the network's.
-    pub fn encode(&self, ids: &[u32; CONTEXT]) -> Result<Vec<f32>, TextError> {
-        Ok(self.network.run(ids)?)
+    pub fn encode(&self, tokens: &Tokens) -> Result<Vec<f32>, TextError> {
+        Ok(self.network.run(&tokens.ids, &tokens.seen)?)
     }
 }

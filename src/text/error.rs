@@ -6,10 +6,23 @@ use crate::encoder::import::ImportError;
 pub enum TextError {
     /// The tokenizer's file.
     #[error(
-        "this is not a byte-pair vocabulary as OpenAI published it: {0}; give \
-         bpe_simple_vocab_16e6.txt.gz"
+        "this is not a tokenizer that can be read: {0}; give OpenAI's bpe_simple_vocab_16e6.txt.gz, or \
+         the tokenizer.json of a CLIP, a SigLIP or a SigLIP 2"
     )]
-    Vocabulary(String),
+    Tokenizer(String),
+    /// What is beside it.
+    #[error("tokenizer_config.json beside it: {0}")]
+    TokenizerConfig(String),
+    /// A number of tokens that is of no use.
+    #[error("--context {context}: the tokenizer makes {least} to {most} tokens of a text")]
+    Context {
+        /// What was asked for.
+        context: usize,
+        /// The fewest.
+        least: usize,
+        /// The most.
+        most: usize,
+    },
     /// The text encoder.
     #[error(transparent)]
     Network(#[from] ImportError),

@@ -8,20 +8,7 @@ use crate::asset::limits::MAX_CLASSES;
 /// Bytes of a name, a template or a sentence at most; CLIP reads 77 tokens of it.
 const MAX_TEXT: usize = 4096;
 /// Prompts of one class at most.
-const MAX_PROMPTS: usize = 1024;
-
-/// The template that most papers use.
-const SIMPLE: [&str; 1] = ["a photo of a {}."];
-/// The seven templates that do best together on ImageNet, chosen by CLIP's authors.
-const OPENAI: [&str; 7] = [
-    "itap of a {}.",
-    "a bad photo of the {}.",
-    "a origami {}.",
-    "a photo of the large {}.",
-    "a {} in a video game.",
-    "art of the {}.",
-    "a photo of the small {}.",
-];
+pub(super) const MAX_PROMPTS: usize = 1024;
 
 /// A class and what the text encoder is told of it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -30,38 +17,6 @@ pub struct ClassPrompts {
     pub name: String,
     /// One or more texts.
     pub prompts: Vec<String>,
-}
-
-/// Templates by a name: `simple` or `openai`.
-#[must_use]
-pub fn named(name: &str) -> Option<Vec<String>> {
-    let list: &[&str] = match name {
-        "simple" => &SIMPLE,
-        "openai" => &OPENAI,
-        _ => return None,
-    };
-    Some(list.iter().map(|&template| template.to_owned()).collect())
-}
-
-/// Templates of a file, one a line, each with `{}` for the class's name.
-///
-/// # Errors
-/// A line without `{}`, no lines, too many.
-pub fn templates(text: &str) -> Result<Vec<String>, TextError> {
-    let lines: Vec<String> = lines(text).map(str::to_owned).collect();
-    if lines.is_empty() {
-        return Err(TextError::NoTemplates);
-    }
-    if lines.len() > MAX_PROMPTS {
-        return Err(TextError::TooMany { what: "templates", limit: MAX_PROMPTS });
-    }
-    for line in &lines {
-        short(line)?;
-        if line.matches("{}").count() != 1 {
-            return Err(TextError::Template(line.clone()));
-        }
-    }
-    Ok(lines)
 }
 
 /// Classes of a file: a name a line, which is put into the templates (`_` as a space), or JSON with
@@ -125,12 +80,12 @@ fn check(classes: &[ClassPrompts]) -> Result<(), TextError> {
     Ok(())
 }
 
-fn lines(text: &str) -> impl Iterator<Item = &str> {
+pub(super) fn lines(text: &str) -> impl Iterator<Item = &str> {
     let text = text.trim_start_matches('\u{feff}');
     text.lines().map(str::trim).filter(|line| !line.is_empty() && !line.starts_with('#'))
 }
 
-fn short(text: &str) -> Result<(), TextError> {
+pub(super) fn short(text: &str) -> Result<(), TextError> {
     if text.len() > MAX_TEXT {
         let start = text.chars().take(20).collect();
         return Err(TextError::Long { start, bytes: text.len(), limit: MAX_TEXT });
@@ -140,6 +95,7 @@ fn short(text: &str) -> Result<(), TextError> {
 
 #[cfg(test)]
 mod tests {
+    use super::super::{named, templates};
     use super::*;
 
     #[test]
@@ -152,8 +108,6 @@ mod tests {
             ["a photo of a golden retriever.", "golden retriever texture."]
         );
         assert_eq!(classes.len(), 2);
-        assert_eq!(named("openai").map(|list| list.len()), Some(7));
-        assert_eq!(named("mine"), None);
     }
 
     #[test]
@@ -176,8 +130,5 @@ mod tests {
         assert!(classes(r#"{"cup": []}"#).contains("\"cup\" has no sentences"));
         assert!(classes(r#"{"cup": 3}"#).contains("list of sentences"));
         assert!(classes(&"x".repeat(5000)).contains("5000 bytes"));
-        let e = templates("a photo of a cup.").unwrap_err().to_string();
-        assert!(e.contains("a photo of a cup.") && e.contains("must have {} once"), "{e}");
-        assert!(matches!(templates(" \n"), Err(TextError::NoTemplates)));
     }
 }

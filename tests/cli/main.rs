@@ -149,7 +149,7 @@ fn help_shows_examples_for_every_command() {
         "man",
     ];
     if cfg!(feature = "import") {
-        commands.push("encoder");
+        commands.extend(["encoder", "text"]);
     }
     for command in commands {
         assert!(help.contains(&format!("\n  {command} ")), "{command} is missing in:\n{help}");

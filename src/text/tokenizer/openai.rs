@@ -11,11 +11,11 @@ use std::io::Read;
 use flate2::read::MultiGzDecoder;
 use regex::Regex;
 
-use super::TextError;
-use super::clean::clean;
+use super::super::clean::clean;
+use super::{TextError, error};
 
 /// Tokens that CLIP's text encoders read at once.
-pub const CONTEXT: usize = 77;
+pub(super) const CONTEXT: usize = 77;
 
 /// Merges that CLIP uses of the file, which has more: 49152 tokens, less twice 256 bytes and 2.
 const MAX_MERGES: usize = 49_152 - 256 - 2;
@@ -29,9 +29,9 @@ const WORD: &str = r"(?i)'s|'t|'re|'ve|'m|'ll|'d|\p{L}+|\p{N}|[^\s\p{L}\p{N}]+";
 /// Marks the last part of a word in the vocabulary.
 const END_OF_WORD: &str = "</w>";
 
-/// Turns texts into token ids.
+/// A vocabulary of byte pairs.
 #[derive(Clone, Debug)]
-pub struct Tokenizer {
+pub(super) struct BytePairs {
     word: Regex,
     /// Token of each byte; of the last byte of a word it is 256 more.
     bytes: [u32; 256],
@@ -40,21 +40,26 @@ pub struct Tokenizer {
     tokens: u32,
 }
 
-impl Tokenizer {
+impl BytePairs {
     /// Reads a vocabulary: a line of title, then two parts of a word a line, the most frequent first;
     /// packed by gzip or plain.
     ///
     /// # Errors
-    /// [`TextError::Vocabulary`].
-    pub fn parse(file: &[u8]) -> Result<Self, TextError> {
-        let error = |problem: String| TextError::Vocabulary(problem);
+    /// [`TextError::Tokenizer`].
+    pub(super) fn parse(file: &[u8]) -> Result<Self, TextError> {
         let mut text = String::new();
         let plain: Box<dyn Read + '_> = match file.starts_with(&[0x1f, 0x8b]) {
             true => Box::new(MultiGzDecoder::new(file)),
             false => Box::new(file),
         };
         let read = plain.take(MAX_BYTES + 1).read_to_string(&mut text);
-        let read = read.map_err(|e| error(e.to_string()))?;
+        let read = read.map_err(|e| match file.first() {
+            // the first field of a SentencePiece model
+            Some(b'\n') => {
+                error("it looks like a SentencePiece model, which has a tokenizer.json too")
+            }
+            _ => error(e),
+        })?;
         if read as u64 > MAX_BYTES {
             return Err(error(format!("it has more than {MAX_BYTES} bytes")));
         }
@@ -82,42 +87,38 @@ impl Tokenizer {
             names.insert(format!("{left}{right}"), 512 + pairs.len() as u32 - 1);
         }
         if pairs.is_empty() {
-            return Err(error("there are no merges in it".into()));
+            return Err(error("there are no merges in it"));
         }
         let tokens = 512 + pairs.len() as u32;
         let ranked = pairs.into_iter().enumerate();
         let merges = ranked.map(|(rank, pair)| (pair, (rank, 512 + rank as u32))).collect();
-        let word = Regex::new(WORD).map_err(|e| error(e.to_string()))?;
+        let word = Regex::new(WORD).map_err(error)?;
         Ok(Self { word, bytes, merges, tokens })
     }
 
     /// The token that every text begins with.
-    #[must_use]
-    pub fn start(&self) -> u32 {
+    fn start(&self) -> u32 {
         self.tokens
     }
 
     /// The token behind every text.
-    #[must_use]
-    pub fn end(&self) -> u32 {
+    fn end(&self) -> u32 {
         self.tokens + 1
     }
 
-    /// The token ids of a text between start and end, zeros behind. A text that is too long loses its
-    /// last words, never the end.
-    #[must_use]
-    pub fn encode(&self, text: &str) -> [u32; CONTEXT] {
-        let mut ids = [0; CONTEXT];
+    /// `context` token ids, three or more: those of a text between start and end, zeros behind.
+    pub(super) fn encode(&self, text: &str, context: usize) -> Vec<u32> {
+        let mut ids = vec![0; context];
         ids[0] = self.start();
         let mut len = 1;
         for word in self.word.find_iter(&clean(text)) {
             for token in self.merge(word.as_str()) {
-                if len < CONTEXT - 1 {
+                if len < context - 1 {
                     ids[len] = token;
                     len += 1;
                 }
             }
-            if len == CONTEXT - 1 {
+            if len == context - 1 {
                 break;
             }
         }
