@@ -15,14 +15,16 @@ mod region;
 mod resample;
 pub mod source;
 mod turn;
+mod view;
 
-pub use decode::{Decoder, decode, read};
+pub use decode::{Decoder, decode, read, read_bytes};
 pub use error::FrameError;
 pub use motion::{Motion, MotionRules};
 pub use preprocess::Preprocessor;
 pub use region::Region;
 pub use source::{DEMO_PHOTOGRAPH, Format, Pace, Source, SourceOptions, Stamp, Uri, open};
 pub use turn::{Flip, Rotate};
+pub use view::View;
 
 /// Sizes above which a picture is refused before memory is taken for it.
 pub mod limits {
