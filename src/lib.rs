@@ -35,6 +35,8 @@ pub mod publish;
 pub mod serve;
 #[cfg(feature = "state")]
 pub mod state;
+#[cfg(feature = "tensors")]
+pub mod tensors;
 #[cfg(feature = "import")]
 pub mod text;
 #[cfg(all(feature = "encoder", feature = "frame"))]

@@ -105,7 +105,7 @@ fn features(shared: &Path, name: &str) -> Result<Set> {
     let folder = shared.join("clip-vitb32");
     let file = FeatureFile::open(folder.join(format!("{name}.safetensors")))?;
     let text = file.text(folder.join("text_bank.safetensors"))?;
-    let (classes, all) = file.ingredients(&file.keys(POOL)?, &text);
+    let (classes, all) = file.ingredients(&file.keys(Some(POOL))?, &text);
     let mut shots = vec![Vec::new(); classes.len()];
     all.into_iter().for_each(|shot| shots[shot.class].push(shot));
     let test = file.features("test")?;

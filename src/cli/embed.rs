@@ -1,14 +1,10 @@
 //! `tipcam embed`: features of pictures, for other programs.
 
-use std::collections::HashMap;
 use std::io;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
 use clap::Args;
-use ndarray::ArrayView2;
-use ndarray_npy::WriteNpyExt;
-use safetensors::tensor::{Dtype, TensorView};
 
 use super::classify::inputs;
 use super::progress::Progress;
@@ -17,6 +13,7 @@ use super::{Outcome, complain};
 use crate::asset;
 use crate::frame::{Decoder, Frame};
 use crate::pipeline::Embedder;
+use crate::tensors::{Array, write_npy, write_safetensors};
 
 /// Write the features of photographs to a file
 #[derive(Args)]
@@ -81,10 +78,7 @@ impl Embed {
         }
         let trunk = [rows.paths.len(), embedder.encoder().trunk_dim()];
         let projected = [rows.paths.len(), embedder.encoder().projected_dim()];
-        asset::write_atomic(&self.output, |out| match kind {
-            Kind::Npy => rows.write_npy(trunk, out),
-            Kind::Safetensors => rows.write_safetensors(trunk, projected, out),
-        })?;
+        asset::write_atomic(&self.output, |out| rows.write(kind, trunk, projected, out))?;
         self.say(shared, &rows, trunk, projected)?;
         Ok(outcome)
     }
@@ -129,35 +123,26 @@ struct Rows {
 }
 
 impl Rows {
-    fn write_npy(&self, shape: [usize; 2], out: &mut impl io::Write) -> io::Result<()> {
-        let array = ArrayView2::from_shape(shape, &self.trunk).map_err(io::Error::other)?;
-        array.write_npy(out).map_err(|error| match error {
-            ndarray_npy::WriteNpyError::Io(error) => error,
-            error => io::Error::other(error),
-        })
-    }
-
-    fn write_safetensors(
+    fn write(
         &self,
+        kind: Kind,
         trunk: [usize; 2],
         projected: [usize; 2],
         out: &mut impl io::Write,
     ) -> io::Result<()> {
-        let bytes = |values: &[f32]| -> Vec<u8> {
-            values.iter().flat_map(|value| value.to_le_bytes()).collect()
+        let array = |shape: [usize; 2], values: &[f32]| {
+            Array::of_f32(shape.to_vec(), values.iter().copied())
         };
-        let (trunk_bytes, projected_bytes) = (bytes(&self.trunk), bytes(&self.projected));
-        let view = |shape: [usize; 2], bytes| {
-            TensorView::new(Dtype::F32, shape.to_vec(), bytes).map_err(io::Error::other)
-        };
-        let mut tensors = vec![("trunk", view(trunk, &trunk_bytes)?)];
-        if projected[1] > 0 {
-            tensors.push(("projected", view(projected, &projected_bytes)?));
+        let trunk = array(trunk, &self.trunk);
+        match kind {
+            Kind::Npy => write_npy(&trunk, out),
+            Kind::Safetensors => {
+                let mut arrays = vec![("trunk", trunk)];
+                if projected[1] > 0 {
+                    arrays.push(("projected", array(projected, &self.projected)));
+                }
+                write_safetensors(&arrays, ("paths", &self.paths), out)
+            }
         }
-        // one entry only: the library writes several in an order that changes from run to run
-        let paths = serde_json::to_string(&self.paths).map_err(io::Error::other)?;
-        let metadata = HashMap::from([("paths".to_owned(), paths)]);
-        let file = safetensors::serialize(tensors, Some(metadata)).map_err(io::Error::other)?;
-        out.write_all(&file)
     }
 }

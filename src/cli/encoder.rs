@@ -15,6 +15,7 @@ use crate::asset::limits::MAX_INPUT_SIZE;
 use crate::asset::{Preprocess, ResizeMode};
 use crate::encoder::import::{self, Imported, MIN_COSINE, Options, ProjectionFile};
 use crate::frame::{self, Decoder, Frame, Preprocessor, SourceOptions, source};
+use crate::tensors::Tensors;
 
 /// Of ImageNet's pictures, in units of the values 0 to 255: what most networks were trained with.
 const IMAGENET_MEAN: [f32; 3] = [123.675, 116.28, 103.53];
@@ -167,12 +168,13 @@ impl Import {
         };
         if let Some(path) = &self.projection {
             let named = || path.display().to_string();
-            options.projection = Some(ProjectionFile::parse(&read(path)?).with_context(named)?);
+            options.projection =
+                Some(ProjectionFile::new(&Tensors::open(path)?).with_context(named)?);
         }
         if let (Some(path), Some(projection)) = (&self.text_bank, &options.projection) {
             let named = || path.display().to_string();
-            let vocabulary =
-                import::vocabulary(&read(path)?, &projection.text_mean).with_context(named)?;
+            let vocabulary = import::vocabulary(&Tensors::open(path)?, &projection.text_mean)
+                .with_context(named)?;
             options.vocabulary = Some(vocabulary);
         }
         let pictures = self.pictures(preprocess)?;

@@ -5,11 +5,11 @@ mod answer;
 mod bench;
 mod build;
 #[cfg(target_os = "linux")]
-#[cfg(target_os = "linux")]
 mod cameras;
 mod classify;
 mod completions;
 mod config;
+mod convert;
 mod dataset;
 mod doctor;
 mod edit;
@@ -73,11 +73,11 @@ enum Command {
     Fit(fit::Fit),
     Eval(eval::Eval),
     Embed(embed::Embed),
+    Convert(convert::Convert),
     #[cfg(feature = "import")]
     Encoder(encoder::Encoder),
     #[cfg(feature = "import")]
     Text(text::Text),
-    #[cfg(target_os = "linux")]
     #[cfg(target_os = "linux")]
     Cameras(cameras::Cameras),
     Bench(bench::Bench),
@@ -127,11 +127,11 @@ pub fn main() -> ExitCode {
         Command::Fit(command) => command.run(&shared),
         Command::Eval(command) => command.run(&shared),
         Command::Embed(command) => command.run(&shared),
+        Command::Convert(command) => command.run(&shared),
         #[cfg(feature = "import")]
         Command::Encoder(command) => command.run(&shared),
         #[cfg(feature = "import")]
         Command::Text(command) => command.run(&shared),
-        #[cfg(target_os = "linux")]
         #[cfg(target_os = "linux")]
         Command::Cameras(command) => command.run(&shared),
         Command::Bench(command) => command.run(&shared),

@@ -238,11 +238,7 @@ impl Encoder {
         out: &mut Embedding,
         times: &mut [Duration],
     ) -> Result<(), EncoderError> {
-        let side = self.preprocess.size as usize;
-        if pixels.len() != side * side * 3 {
-            let (expected, found) = (side * side * 3, pixels.len());
-            return Err(EncoderError::Pixels { expected, side, found });
-        }
+        self.check(pixels)?;
         self.run(pixels, &mut out.trunk, times).map_err(EncoderError::Graph)?;
         project::normalize(self.kernels, &mut out.trunk);
         match &self.projection {
@@ -252,6 +248,29 @@ impl Encoder {
                 out.projected.resize(*dim, 0.0);
                 project(self.kernels, &p, &out.trunk, &mut out.projected);
             }
+        }
+        Ok(())
+    }
+
+    /// The trunk of a picture before it is scaled to unit norm, as means over several pictures are made
+    /// of it.
+    ///
+    /// # Errors
+    /// As [`encode`](Self::encode).
+    pub fn encode_unscaled(
+        &mut self,
+        pixels: &[u8],
+        trunk: &mut Vec<f32>,
+    ) -> Result<(), EncoderError> {
+        self.check(pixels)?;
+        self.run(pixels, trunk, &mut []).map_err(EncoderError::Graph)
+    }
+
+    fn check(&self, pixels: &[u8]) -> Result<(), EncoderError> {
+        let side = self.preprocess.size as usize;
+        if pixels.len() != side * side * 3 {
+            let (expected, found) = (side * side * 3, pixels.len());
+            return Err(EncoderError::Pixels { expected, side, found });
         }
         Ok(())
     }

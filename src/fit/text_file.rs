@@ -4,17 +4,18 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use super::FitError;
-use super::features::{error, metadata, parse, read, rows};
+use super::keys;
+use super::text::{spellings, synonyms};
 use crate::asset::limits::MAX_NOTE_BYTES;
+use crate::tensors::Tensors;
 
 /// What `tipcam text` writes of a file's origin.
 const ORIGIN: [&str; 6] =
     ["encoder", "encoder_sha256", "tokenizer", "tokenizer_sha256", "context", "prompts_of"];
-use super::text::{spellings, synonyms};
 
-/// A safetensors file with `text [rows, dim]`, of unit norm once read. What the rows stand for is in
-/// the metadata: `class_names`, a JSON list with one name for each row, as `tipcam text` writes it; or
-/// `names`, a bank's list of `{"name": ..}` with synonyms; or nothing.
+/// A file with `text [rows, dim]`, of unit norm once read (see [`Tensors`] for its format). What the rows
+/// stand for is beside it: `class_names`, a list with one name for each row, as `tipcam text` writes it;
+/// or, in the metadata, `names`, a bank's list of `{"name": ..}` with synonyms; or nothing.
 #[derive(Clone, Debug)]
 pub struct TextFile {
     path: String,
@@ -37,19 +38,28 @@ impl TextFile {
         struct Name {
             name: String,
         }
-        let (path, bytes) = read(path.as_ref())?;
-        let rows = rows(&path, &parse(&path, &bytes)?, "text")?;
-        let wrong = |e| error(&path, format!("the names in the metadata: {e}"));
-        let names: Option<Vec<Vec<String>>> =
-            if let Ok(names) = metadata(&path, &bytes, "class_names") {
-                let names: Vec<String> = serde_json::from_str(&names).map_err(wrong)?;
-                Some(names.iter().map(|name| spellings(name)[..1].to_vec()).collect())
-            } else if let Ok(names) = metadata(&path, &bytes, "names") {
-                let names: Vec<Name> = serde_json::from_str(&names).map_err(wrong)?;
-                Some(names.iter().map(|entry| synonyms(&entry.name).collect()).collect())
-            } else {
-                None
-            };
+        let file = Tensors::open(path)?;
+        let text = file.get("text")?;
+        let &[_, dim] = text.shape() else {
+            let shape = text.shape();
+            return Err(file.error(format!("text has shape {shape:?}, not [rows, dim]")).into());
+        };
+        let values = text.floats().map_err(|problem| file.error(format!("text {problem}")))?;
+        let rows = values.chunks_exact(dim.max(1)).map(|row| {
+            let mut row = row.to_vec();
+            keys::normalize(&mut row);
+            row
+        });
+        let rows: Vec<Vec<f32>> = rows.collect();
+        let names: Option<Vec<Vec<String>>> = if let Some(names) = file.strings("class_names")? {
+            Some(names.iter().map(|name| spellings(name)[..1].to_vec()).collect())
+        } else if let Some(names) = file.metadata("names") {
+            let names: Vec<Name> = serde_json::from_str(names)
+                .map_err(|e| file.error(format!("the names in the metadata: {e}")))?;
+            Some(names.iter().map(|entry| synonyms(&entry.name).collect()).collect())
+        } else {
+            None
+        };
         let index = names.map(|names| {
             let mut index = BTreeMap::new();
             for (row, names) in names.into_iter().take(rows.len()).enumerate() {
@@ -58,13 +68,14 @@ impl TextFile {
             index
         });
         let origin = ORIGIN.iter().filter_map(|&name| {
-            let mut value = metadata(&path, &bytes, name).ok()?;
+            let mut value = file.metadata(name)?.to_owned();
             value.truncate(value.floor_char_boundary(MAX_NOTE_BYTES));
             Some((format!("text.{name}"), value))
         });
         let origin = origin.collect();
-        let templates = metadata(&path, &bytes, "templates").ok();
-        let templates = templates.and_then(|list| serde_json::from_str(&list).ok());
+        let templates = file.metadata("templates");
+        let templates = templates.and_then(|list| serde_json::from_str(list).ok());
+        let path = file.path().to_owned();
         Ok(Self { path, rows, index, origin, templates: templates.unwrap_or_default() })
     }
 
@@ -101,7 +112,7 @@ impl TextFile {
                     "text has {rows} rows and no names in its metadata; it must have one row for \
                      each of the {classes} classes"
                 );
-                return Err(error(&self.path, problem));
+                return Err(FitError::FeatureFile { path: self.path.clone(), problem });
             }
             return Ok(self.rows.iter().cloned().map(Some).collect());
         };

@@ -38,6 +38,17 @@ pub fn read(path: &Path) -> Result<Frame, FrameError> {
     Ok(frame)
 }
 
+/// The bytes of a picture's file, to be decoded by [`Decoder::decode`].
+///
+/// # Errors
+/// [`FrameError::Read`], [`FrameError::TooBig`] above [`MAX_FILE_BYTES`].
+pub fn read_bytes(path: &Path) -> Result<Vec<u8>, FrameError> {
+    let name = path.display().to_string();
+    let file = File::open(path).map_err(|error| FrameError::read(&name, error))?;
+    let mut bytes = Vec::new();
+    read_all(&name, file, &mut bytes).map(|()| bytes)
+}
+
 impl Decoder {
     /// Reads a file into memory and decodes it.
     ///

@@ -15,8 +15,9 @@ mod region;
 mod resample;
 pub mod source;
 mod turn;
+mod view;
 
-pub use decode::{Decoder, decode, read};
+pub use decode::{Decoder, decode, read, read_bytes};
 pub use error::FrameError;
 pub use motion::{Motion, MotionRules};
 pub use preprocess::Preprocessor;
@@ -25,6 +26,7 @@ pub use source::{
     DEMO_PHOTOGRAPH, Format, Pace, Source, SourceOptions, Stamp, Uri, end_programs, open,
 };
 pub use turn::{Flip, Rotate};
+pub use view::View;
 
 /// Sizes above which a picture is refused before memory is taken for it.
 pub mod limits {

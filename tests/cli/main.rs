@@ -11,9 +11,11 @@ macro_rules! needs_asset {
 }
 
 mod classify;
+mod convert;
 mod fit;
 mod keep;
 mod make;
+mod resume;
 mod service;
 #[cfg(feature = "import")]
 mod text;
@@ -142,6 +144,7 @@ fn help_shows_examples_for_every_command() {
         "fit",
         "eval",
         "embed",
+        "convert",
         "inspect",
         "doctor",
         "cameras",

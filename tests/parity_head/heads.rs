@@ -233,7 +233,7 @@ impl Real {
         }
         let golden = Golden::open(&format!("heads_{name}.safetensors"));
         let file = FeatureFile::open(path).unwrap();
-        let shots = file.keys(16).unwrap();
+        let shots = file.keys(Some(16)).unwrap();
         let text = (0..file.classes.len()).map(|class| {
             let own = shots.features.iter().zip(&shots.labels).filter(|pair| *pair.1 == class);
             let mut text = keys::mean(own.map(|pair| &pair.0[..]), 512);
@@ -245,7 +245,7 @@ impl Real {
     }
 
     fn task(&self, shots: usize) -> Task {
-        let Split { features, labels } = self.file.keys(shots).unwrap();
+        let Split { features, labels, .. } = self.file.keys(Some(shots)).unwrap();
         let rows = |rows: &[Vec<f32>]| Matrix::from_rows(rows.iter().map(|row| &row[..]), 512);
         let text: Vec<Vec<f32>> = self.text.iter().flatten().cloned().collect();
         task(rows(&features), labels, Some(&rows(&text)), self.file.classes.len())
@@ -281,7 +281,8 @@ impl Real {
         let accuracies: serde_json::Value =
             serde_json::from_str(&self.golden.text("accuracy")).unwrap();
         for shots in [2, 16] {
-            let ingredients = self.file.ingredients(&self.file.keys(shots).unwrap(), &self.text);
+            let ingredients =
+                self.file.ingredients(&self.file.keys(Some(shots)).unwrap(), &self.text);
             for (kind, name) in
                 [(HeadKind::Gda, "gda"), (HeadKind::SsText, "ss_text"), (HeadKind::Ape, "ape")]
             {

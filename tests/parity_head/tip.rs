@@ -128,7 +128,7 @@ impl Real {
         let golden = Golden::open(&format!("head_{name}.safetensors"));
         let file = FeatureFile::open(path).unwrap();
         let settings = serde_json::from_str(&golden.text("settings")).unwrap();
-        let shots = file.keys(16).unwrap();
+        let shots = file.keys(Some(16)).unwrap();
         let text = (0..file.classes.len()).map(|class| {
             let own = shots.features.iter().zip(&shots.labels).filter(|pair| *pair.1 == class);
             let mut text = keys::mean(own.map(|pair| &pair.0[..]), 512);
@@ -141,7 +141,7 @@ impl Real {
     }
 
     fn built(&self, shots: usize, [alpha, beta]: [f32; 2]) -> Built {
-        let shots = self.file.keys(shots).unwrap();
+        let shots = self.file.keys(Some(shots)).unwrap();
         let search = Search::Fixed { alpha, beta };
         let ingredients = self.file.ingredients(&shots, &self.text);
         let workers = Workers { kernels: kernels::best(), threads: 2 };
@@ -152,7 +152,7 @@ impl Real {
         let classes = self.file.classes.len();
         let text: Vec<f32> = self.text.iter().flatten().flatten().copied().collect();
         for shots in SHOTS {
-            let split = self.file.keys(shots).unwrap();
+            let split = self.file.keys(Some(shots)).unwrap();
             let keys = split.features.concat();
             let labels: Vec<u32> = split.labels.iter().map(|&label| label as u32).collect();
             for (i, &[alpha, beta]) in self.settings.iter().enumerate() {

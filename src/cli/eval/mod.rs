@@ -32,8 +32,9 @@ Output: a line for each class, each pair of classes that was confused and each t
 then the summary: accuracies in percent, `ece` (expected calibration error, 0 to 1: how far the
 probabilities are from the truth).
 --features measures a head on features that were computed before, without an encoder. The file is
-safetensors with keys_{K}shot, labels_{K}shot, test_features, test_labels, and class_names (a JSON
-list) in the metadata; alpha and beta are chosen by leave-one-out over the shots.")]
+safetensors or NumPy's, with test_features, test_labels, and class_names (in safetensors a JSON list in
+the metadata). The head is that of --asset, or it is made of keys_{K}shot and labels_{K}shot in the file,
+with alpha and beta by leave-one-out over them. docs/convert.md tells more of such files.")]
 pub(super) struct Eval {
     /// A folder that has a folder of photographs for each class
     #[arg(value_name = "DIR", required_unless_present = "features")]
@@ -56,7 +57,7 @@ pub(super) struct Eval {
     head: Option<HeadName>,
 
     /// Features computed before, instead of photographs
-    #[arg(long, value_name = "F.safetensors", conflicts_with_all = ["dir", "split", "classes", "asset"])]
+    #[arg(long, value_name = "F.safetensors", conflicts_with_all = ["dir", "split", "classes"])]
     features: Option<PathBuf>,
 
     /// Shots of each class to take from the features [default: the most that they have]

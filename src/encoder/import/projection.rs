@@ -1,12 +1,10 @@
 //! The files beside an encoder: its projection, and text vectors for classes named later.
 
-use half::f16;
-use safetensors::SafeTensors;
-use safetensors::tensor::{Dtype, TensorView};
-
 use super::ImportError;
 use crate::asset::Vocabulary;
 use crate::asset::encoder::{Projection, projection_section};
+use crate::tensors::Tensors;
+use half::f16;
 
 /// A projection, and the mean of the texts that belongs to it.
 #[derive(Clone, Debug)]
@@ -20,20 +18,19 @@ pub struct ProjectionFile {
 }
 
 impl ProjectionFile {
-    /// Reads a safetensors file with `weight [dim, trunk]`, `bias [dim]`, `image_mean [dim]` and
+    /// Of `weight [dim, trunk]`, `bias [dim]`, `image_mean [dim]` and
     /// `text_mean [dim]`, which map a unit-norm trunk into the space of the text.
     ///
     /// # Errors
     /// [`ImportError::Projection`].
-    pub fn parse(bytes: &[u8]) -> Result<Self, ImportError> {
+    pub fn new(file: &Tensors) -> Result<Self, ImportError> {
         let error = |text: String| ImportError::Projection(text);
-        let file = SafeTensors::deserialize(bytes).map_err(|e| error(e.to_string()))?;
-        let (shape, weight) = floats(&file, "weight").map_err(error)?;
+        let (shape, weight) = floats(file, "weight").map_err(error)?;
         let &[dim, trunk] = shape.as_slice() else {
             return Err(error(format!("weight has shape {shape:?}, it must be [dim, trunk]")));
         };
         let vector = |name: &str| -> Result<Vec<f32>, ImportError> {
-            let (shape, values) = floats(&file, name).map_err(error)?;
+            let (shape, values) = floats(file, name).map_err(error)?;
             if shape != [dim] {
                 return Err(error(format!("{name} has shape {shape:?}, it must be [{dim}]")));
             }
@@ -53,21 +50,18 @@ impl ProjectionFile {
     }
 }
 
-/// Makes section [`Tag::VOCABULARY`](crate::asset::Tag::VOCABULARY) from a text bank: a safetensors
-/// file with `text [names, dim]` and, in the metadata, `names`, a JSON list of `{"name": ..}`. A name
-/// may list synonyms between slashes or commas; what stands in brackets is left out. The first row
-/// of a synonym wins.
+/// Makes section [`Tag::VOCABULARY`](crate::asset::Tag::VOCABULARY) from a text bank: `text [names, dim]`
+/// and, in the metadata, `names`, a JSON list of `{"name": ..}`. A name may list synonyms between slashes
+/// or commas; what stands in brackets is left out. The first row of a synonym wins.
 ///
 /// # Errors
 /// [`ImportError::TextBank`]; [`ImportError::Asset`] if there are too many or too long names.
-pub fn vocabulary(bank: &[u8], text_mean: &[f32]) -> Result<Vec<u8>, ImportError> {
+pub fn vocabulary(bank: &Tensors, text_mean: &[f32]) -> Result<Vec<u8>, ImportError> {
     let error = |text: String| ImportError::TextBank(text);
-    let file = SafeTensors::deserialize(bank).map_err(|e| error(e.to_string()))?;
-    let (_, header) = SafeTensors::read_metadata(bank).map_err(|e| error(e.to_string()))?;
-    let names = header.metadata().as_ref().and_then(|metadata| metadata.get("names"));
+    let names = bank.metadata("names");
     let names = names.ok_or_else(|| error("there is no list of names in the metadata".into()))?;
     let names: Vec<Name> = serde_json::from_str(names).map_err(|e| error(e.to_string()))?;
-    let (shape, rows) = floats(&file, "text").map_err(error)?;
+    let (shape, rows) = floats(bank, "text").map_err(error)?;
     let dim = text_mean.len();
     if shape != [names.len(), dim] {
         let wanted = names.len();
@@ -125,20 +119,11 @@ fn synonyms(name: &str) -> Vec<String> {
     parts.filter(|part| !part.is_empty()).map(str::to_owned).collect()
 }
 
-/// Shape and values of a tensor.
-fn floats(file: &SafeTensors, name: &str) -> Result<(Vec<usize>, Vec<f32>), String> {
-    let tensor: TensorView = file.tensor(name).map_err(|error| format!("{name}: {error}"))?;
-    let data = tensor.data();
-    let values = match tensor.dtype() {
-        Dtype::F32 => {
-            data.chunks_exact(4).map(|b| f32::from_le_bytes([b[0], b[1], b[2], b[3]])).collect()
-        }
-        Dtype::F16 => {
-            data.chunks_exact(2).map(|b| f16::from_le_bytes([b[0], b[1]]).to_f32()).collect()
-        }
-        other => return Err(format!("{name} has values of type {other:?}, use F32 or F16")),
-    };
-    Ok((tensor.shape().to_vec(), values))
+/// Shape and values of an array.
+fn floats(file: &Tensors, name: &str) -> Result<(Vec<usize>, Vec<f32>), String> {
+    let array = file.get(name).map_err(|error| error.problem)?;
+    let values = array.floats().map_err(|problem| format!("{name} {problem}"))?;
+    Ok((array.shape().to_vec(), values))
 }
 
 #[cfg(test)]

@@ -32,7 +32,7 @@ pub struct Tokenizer {
 
 #[derive(Clone, Debug)]
 enum Kind {
-    OpenAi(BytePairs),
+    OpenAi(Box<BytePairs>),
     HuggingFace(Box<HuggingFace>),
 }
 
@@ -49,7 +49,7 @@ impl Tokenizer {
             let (read, context) = HuggingFace::parse(start, config)?;
             return Ok(Self { kind: Kind::HuggingFace(Box::new(read)), context });
         }
-        let kind = Kind::OpenAi(BytePairs::parse(file)?);
+        let kind = Kind::OpenAi(Box::new(BytePairs::parse(file)?));
         Ok(Self { kind, context: openai::CONTEXT })
     }
 

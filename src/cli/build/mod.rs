@@ -1,22 +1,29 @@
 //! `tipcam build`: an asset from scratch.
 
+mod features;
+mod kept;
+mod summary;
+
 use std::path::PathBuf;
 
-use anyhow::{Context, Result, bail, ensure};
+use anyhow::{Context, Result, ensure};
 use clap::Args;
-use serde::Serialize;
+use sha2::{Digest, Sha256};
 
+use super::Outcome;
 use super::dataset::{self, ClassPhotos};
-use super::head::{HeadName, Making, figures, percent};
-use super::progress::Progress;
-use super::shared::{Format, Shared};
-use super::shots::ShotEncoder;
-use super::table::Table;
-use super::{Outcome, note};
-use crate::asset::{Asset, AssetFile, Builder, HeadKind, Metrics, Prompts, Provenance, Space, Tag};
+use super::head::{HeadName, Making, figures};
+use super::shared::Shared;
+use crate::asset::{
+    Asset, AssetFile, Builder, EncoderId, HeadKind, Metrics, Prompts, Provenance, Space, Tag,
+};
 use crate::fit::search::Search;
 use crate::fit::{self, Built, ClassSpec, Recipe, Shot, TextFile};
 use crate::pipeline::projector;
+
+use features::{Encoded, PhotoEncoder};
+use kept::Kept;
+pub(super) use summary::Summary;
 
 /// Make an asset out of folders of photographs
 #[derive(Args)]
@@ -31,7 +38,10 @@ classes.txt chooses and names the classes: a line `folder` or `folder = label`, 
 class without photographs is recognised by its name alone, if the text vocabulary has it.
 alpha, beta, the temperature and the thresholds of \"unknown\" are chosen by leaving out one shot after
 another; no other photographs are looked at. The output replaces a file of that name in one step. The
-same photographs give the same bytes.")]
+same photographs give the same bytes.
+The photographs' features are kept in a file beside the output, mine.tipcam.features: a build that was
+interrupted goes on where it stopped, and the next one encodes only photographs that are new or changed.
+It may be deleted at any time.")]
 pub(super) struct Build {
     /// The encoder: an encoder file or an asset [default: --asset, else the one inside this program]
     #[arg(long, value_name = "E")]
@@ -68,9 +78,19 @@ pub(super) struct Build {
     #[arg(long, value_enum, default_value_t = HeadName::Tip)]
     head: HeadName,
 
-    /// What shuffles and initial weights of trained heads come from
+    /// What the views of --augment, and shuffles and initial weights of trained heads come from
     #[arg(long, value_name = "N", default_value_t = 0)]
     seed: u64,
+
+    /// Teach the mean of N random views of each photograph (parts of at least half of it, some mirrored)
+    /// instead of the photograph as it is; takes N times as long, and helps where there are one or two
+    /// photographs of a class
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=100))]
+    augment: Option<u32>,
+
+    /// Encode every photograph again, and keep no features for the next build
+    #[arg(long)]
+    no_resume: bool,
 
     /// A note that the asset carries, as `licence=CC BY 4.0`; may be given again
     #[arg(long = "note", value_name = "NAME=TEXT", value_parser = parse_note)]
@@ -79,24 +99,6 @@ pub(super) struct Build {
     /// The asset to write
     #[arg(long, short, value_name = "A")]
     output: PathBuf,
-}
-
-#[derive(Serialize)]
-struct Line<'a> {
-    v: u8,
-    file: &'a str,
-    head: &'static str,
-    classes: usize,
-    classes_with_text: usize,
-    shots: usize,
-    alpha: f32,
-    beta: f32,
-    temperature: f32,
-    unknown_score: f32,
-    unknown_cosine: f32,
-    /// Percent; null with too few shots to tell.
-    leave_one_out_top1: Option<f64>,
-    leave_one_out_ece: f64,
 }
 
 impl Build {
@@ -108,7 +110,8 @@ impl Build {
         file.check()?;
         let base = file.asset()?;
         let kernels = shared.kernels()?;
-        let mut encoder = ShotEncoder::new(&file, Space::Trunk, shared)?;
+        let views = self.augment.unwrap_or(0);
+        let mut encoder = PhotoEncoder::new(&file, views, self.seed, shared)?;
         let mut classes =
             dataset::read(&self.shots, self.split.as_deref(), &self.part, self.classes.as_deref())?;
         for class in &mut classes {
@@ -116,7 +119,12 @@ impl Build {
         }
 
         let text = self.text.as_ref().map(TextFile::open).transpose()?;
-        let (shots, outcome) = encode(&classes, &mut encoder)?;
+        let mut kept = match self.no_resume {
+            true => Kept::default(),
+            false => Kept::beside(&self.output, self.key(&base), encoder.dim()),
+        };
+        let Encoded { shots, found, outcome } =
+            features::encode(&classes, &mut encoder, &mut kept)?;
         let specs = self.specs(&base, &classes, &shots, text.as_ref())?;
         let project = projector(&base, kernels).with_context(|| file.name().to_owned())?;
         // without a projection the text is in the trunk's space
@@ -138,9 +146,27 @@ impl Build {
             kernels,
         };
         let built = Making { head: self.head, seed: self.seed, shared }.run(recipe)?;
-        self.write(&base, &built, text.as_ref())?;
-        self.say(shared, &specs, &shots, &built)?;
+        let encoder = base.container.encoder_id();
+        assemble(Some(&base), encoder, &built, text.as_ref(), &self.notes)?
+            .write_atomic(&self.output)?;
+        let at = kept.path().map(|path| path.display().to_string());
+        kept.finish();
+        let kept = at.map(|file| summary::Kept { file, found });
+        Summary { file: &self.output, specs: &specs, shots: &shots, built: &built, kept }
+            .say(shared)?;
         Ok(outcome)
+    }
+
+    /// What a photograph's feature depends on, besides the photograph.
+    fn key(&self, base: &Asset<'_>) -> kept::Hash {
+        let views = self.augment.unwrap_or(0);
+        let seed = if views == 0 { 0 } else { self.seed };
+        let mut hash = Sha256::new();
+        hash.update(env!("CARGO_PKG_VERSION"));
+        hash.update(base.container.encoder_id().0);
+        hash.update(views.to_le_bytes());
+        hash.update(seed.to_le_bytes());
+        hash.finalize().into()
     }
 
     /// The classes with their text, out of `--text` or the encoder's vocabulary.
@@ -178,131 +204,46 @@ impl Build {
         let specs = labels.into_iter().zip(texts);
         Ok(specs.map(|(label, text)| ClassSpec { label, text }).collect())
     }
-
-    fn write(&self, base: &Asset<'_>, built: &Built, text: Option<&TextFile>) -> Result<()> {
-        let container = &base.container;
-        let kept = Tag::ENCODER.into_iter().chain([Tag::VOCABULARY, Tag::PROMPTS]);
-        let kept = kept.filter(|tag| text.is_none() || *tag != Tag::PROMPTS);
-        let mut asset = Builder::new(container.encoder_id());
-        for tag in kept {
-            if let Some(section) = container.section(tag) {
-                asset = asset.section(tag, section);
-            }
-        }
-        for (tag, bytes) in &built.sections {
-            asset = asset.section(*tag, &bytes[..]);
-        }
-        let figures = figures(built);
-        if !figures.is_empty() {
-            asset = asset.section(Tag::METRICS, Metrics::encode(&figures)?);
-        }
-        let mut notes = vec![("tipcam", env!("CARGO_PKG_VERSION"))];
-        if let Some(text) = text {
-            notes.extend(text.origin().iter().map(|(name, text)| (&**name, &**text)));
-            // more or longer ones than there is room for are told by their file alone
-            if !text.templates().is_empty()
-                && let Ok(prompts) = Prompts::encode(text.templates())
-            {
-                asset = asset.section(Tag::PROMPTS, prompts);
-            }
-        }
-        notes.extend(self.notes.iter().map(|(name, text)| (&**name, &**text)));
-        asset = asset.section(Tag::PROVENANCE, Provenance::encode(&notes)?);
-        Ok(asset.write_atomic(&self.output)?)
-    }
-
-    fn say(
-        &self,
-        shared: &Shared,
-        specs: &[ClassSpec],
-        shots: &[Shot],
-        built: &Built,
-    ) -> Result<()> {
-        let count = |class: usize| shots.iter().filter(|shot| shot.class == class).count();
-        let (choice, calibration) = (&built.choice, &built.calibration);
-        let file = self.output.to_string_lossy();
-        let with_text = specs.iter().filter(|spec| spec.text.is_some()).count();
-        if shared.format_or(Format::Table) == Format::Json {
-            let line = Line {
-                v: crate::report::SCHEMA,
-                file: &file,
-                head: built.kind.name(),
-                classes: specs.len(),
-                classes_with_text: with_text,
-                shots: shots.len(),
-                alpha: choice.alpha,
-                beta: choice.beta,
-                temperature: calibration.temperature,
-                unknown_score: calibration.unknown_score,
-                unknown_cosine: calibration.unknown_cosine,
-                leave_one_out_top1: choice.accuracy.map(percent),
-                leave_one_out_ece: round(f64::from(calibration.ece), 1e4),
-            };
-            return Ok(super::print(&format!("{}\n", serde_json::to_string(&line)?))?);
-        }
-        let mut table = Table::new(&[0]);
-        table.row(["shots", "text", "class"]);
-        for (class, spec) in specs.iter().enumerate() {
-            let text = if spec.text.is_some() { "yes" } else { "" };
-            table.row([&*count(class).to_string(), text, &spec.label]);
-        }
-        let accuracy = match choice.accuracy {
-            Some(accuracy) => format!(
-                "held-out shots: {:.2} % of {} right, expected calibration error {:.4}",
-                percent(accuracy),
-                choice.held_out,
-                calibration.ece
-            ),
-            None => "too few shots to measure: every class needs two".to_owned(),
-        };
-        let text = format!(
-            "{}\n{file}: {} classes ({with_text} with text), {} shots\nhead {}, alpha {}, beta {}, temperature \
-             {}, unknown below probability {:.3} or cosine {:.3}\n{accuracy}\n",
-            table.text(),
-            specs.len(),
-            shots.len(),
-            built.kind.name(),
-            choice.alpha,
-            choice.beta,
-            calibration.temperature,
-            calibration.unknown_score,
-            calibration.unknown_cosine
-        );
-        Ok(super::print(&text)?)
-    }
 }
 
-/// Encodes the photographs of all classes; those that cannot be read are left out.
-fn encode(classes: &[ClassPhotos], encoder: &mut ShotEncoder) -> Result<(Vec<Shot>, Outcome)> {
-    let progress = Progress::new("encoding", classes.iter().map(|c| c.photos.len()).sum());
-    let mut outcome = Outcome::Done;
-    let mut shots = Vec::new();
-    for (class, photos) in classes.iter().enumerate() {
-        let before = shots.len();
-        for photo in &photos.photos {
-            match encoder.encode(&photo.path, &progress)? {
-                Some(feature) => shots.push(Shot { class, feature, name: photo.name.clone() }),
-                None => outcome = Outcome::Partly,
-            }
-        }
-        if shots.len() == before {
-            progress.suspend(|| {
-                note(&format!("class {:?}: no photographs, known by its name alone", photos.label));
-            });
+/// An asset of a head, with the encoder and vocabulary of `base`, if there is one, with what is known of
+/// its text, if that has a file of its own, and notes.
+pub(super) fn assemble<'a>(
+    base: Option<&Asset<'a>>,
+    encoder: EncoderId,
+    built: &'a Built,
+    text: Option<&TextFile>,
+    notes: &[(String, String)],
+) -> Result<Builder<'a>> {
+    let mut asset = Builder::new(encoder);
+    let kept = Tag::ENCODER.into_iter().chain([Tag::VOCABULARY, Tag::PROMPTS]);
+    for tag in kept.filter(|tag| text.is_none() || *tag != Tag::PROMPTS) {
+        if let Some(section) = base.and_then(|base| base.container.section(tag)) {
+            asset = asset.section(tag, section);
         }
     }
-    if shots.is_empty() && outcome == Outcome::Partly {
-        bail!("not written, none of the photographs could be read");
+    for (tag, bytes) in &built.sections {
+        asset = asset.section(*tag, &bytes[..]);
     }
-    Ok((shots, outcome))
+    let figures = figures(built);
+    if !figures.is_empty() {
+        asset = asset.section(Tag::METRICS, Metrics::encode(&figures)?);
+    }
+    let mut provenance = vec![("tipcam", env!("CARGO_PKG_VERSION"))];
+    if let Some(text) = text {
+        provenance.extend(text.origin().iter().map(|(name, text)| (&**name, &**text)));
+        // more or longer ones than there is room for are told by their file alone
+        if !text.templates().is_empty()
+            && let Ok(prompts) = Prompts::encode(text.templates())
+        {
+            asset = asset.section(Tag::PROMPTS, prompts);
+        }
+    }
+    provenance.extend(notes.iter().map(|(name, text)| (&**name, &**text)));
+    Ok(asset.section(Tag::PROVENANCE, Provenance::encode(&provenance)?))
 }
 
-/// To a multiple of 1 / `steps`.
-fn round(value: f64, steps: f64) -> f64 {
-    (value * steps).round() / steps
-}
-
-fn parse_note(text: &str) -> Result<(String, String), &'static str> {
+pub(super) fn parse_note(text: &str) -> Result<(String, String), &'static str> {
     match text.split_once('=') {
         Some((name, text)) if !name.trim().is_empty() => {
             Ok((name.trim().to_owned(), text.trim().to_owned()))
