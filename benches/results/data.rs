@@ -5,11 +5,11 @@ use std::path::{Path, PathBuf};
 
 use tipcam::asset::{AssetFile, EncoderId, Space};
 use tipcam::fit::features::FeatureFile;
-use tipcam::fit::train::Random;
 use tipcam::fit::{ClassSpec, Shot, text};
 use tipcam::frame::{Decoder, Frame};
 use tipcam::kernels;
 use tipcam::pipeline::{Embedder, projector};
+use tipcam::random::Random;
 
 use super::Result;
 

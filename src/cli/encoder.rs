@@ -168,12 +168,13 @@ impl Import {
         };
         if let Some(path) = &self.projection {
             let named = || path.display().to_string();
-            options.projection = Some(ProjectionFile::new(&Tensors::open(path)?).with_context(named)?);
+            options.projection =
+                Some(ProjectionFile::new(&Tensors::open(path)?).with_context(named)?);
         }
         if let (Some(path), Some(projection)) = (&self.text_bank, &options.projection) {
             let named = || path.display().to_string();
-            let vocabulary =
-                import::vocabulary(&Tensors::open(path)?, &projection.text_mean).with_context(named)?;
+            let vocabulary = import::vocabulary(&Tensors::open(path)?, &projection.text_mean)
+                .with_context(named)?;
             options.vocabulary = Some(vocabulary);
         }
         let pictures = self.pictures(preprocess)?;

@@ -180,7 +180,7 @@ impl Array {
     }
 
     /// The same array from values whose first dimension is the fastest.
-    pub(super) fn from_columns(self) -> Self {
+    pub(super) fn columns_as_rows(self) -> Self {
         let (Some(size), &[rows, columns]) = (self.element.bytes(), &self.shape[..]) else {
             return self;
         };

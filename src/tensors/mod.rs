@@ -66,12 +66,14 @@ impl Tensors {
     /// # Errors
     /// Those of [`Self::open`]; two files with an array of one name.
     pub fn open_all<P: AsRef<Path>>(paths: &[P]) -> Result<Self, TensorError> {
-        let mut all = Self { path: String::new(), arrays: BTreeMap::new(), metadata: BTreeMap::new() };
+        let mut all =
+            Self { path: String::new(), arrays: BTreeMap::new(), metadata: BTreeMap::new() };
         for path in paths {
             let Self { path, arrays, metadata } = Self::open(path)?;
             for (name, array) in arrays {
                 if all.arrays.insert(name.clone(), array).is_some() {
-                    let problem = format!("{name} is in one of the other files too: give one of them");
+                    let problem =
+                        format!("{name} is in one of the other files too: give one of them");
                     return Err(TensorError { path, problem });
                 }
             }
@@ -160,7 +162,9 @@ fn parse(stem: &str, bytes: Vec<u8>) -> Result<Parts, String> {
 }
 
 fn pickle() -> String {
-    format!("a pickle, which can run any program when it is opened: it is not read. Where PyTorch is, write it as safetensors:\n  {EXPORT}")
+    format!(
+        "a pickle, which can run any program when it is opened: it is not read. Where PyTorch is, write it as safetensors:\n  {EXPORT}"
+    )
 }
 
 fn safetensors(bytes: &[u8]) -> Result<Parts, String> {

@@ -17,7 +17,8 @@ const MAX_ARRAYS: usize = 4096;
 
 /// Every `.npy` of a folder, by its name without the ending.
 pub(super) fn folder(folder: &Path) -> Result<BTreeMap<String, Array>, TensorError> {
-    let error = |path: &Path, problem: String| TensorError { path: path.display().to_string(), problem };
+    let error =
+        |path: &Path, problem: String| TensorError { path: path.display().to_string(), problem };
     let entries = fs::read_dir(folder).map_err(|e| error(folder, e.to_string()))?;
     let mut arrays = BTreeMap::new();
     for entry in entries {
@@ -70,7 +71,8 @@ pub(super) fn npz(bytes: &[u8]) -> Result<BTreeMap<String, Array>, String> {
 
 /// One array.
 pub(super) fn npy(from: &mut dyn Read) -> Result<Array, String> {
-    let broken = |e: &dyn std::fmt::Display| format!("damaged or cut off, not .npy as it should be: {e}");
+    let broken =
+        |e: &dyn std::fmt::Display| format!("damaged or cut off, not .npy as it should be: {e}");
     let header = Header::from_reader(&mut &mut *from).map_err(|e| broken(&e))?;
     let descriptor = header.type_descriptor.to_string();
     let descriptor = descriptor.trim_matches(['\'', '"']);
@@ -83,7 +85,10 @@ pub(super) fn npy(from: &mut dyn Read) -> Result<Array, String> {
     };
     let bytes = header.shape.iter().try_fold(size, |bytes, &side| bytes.checked_mul(side));
     let Some(wanted) = bytes.map(|bytes| bytes as u64).filter(|&bytes| bytes <= MAX_BYTES) else {
-        return Err(format!("its shape {:?} says that it is longer than {MAX_BYTES} bytes", header.shape));
+        return Err(format!(
+            "its shape {:?} says that it is longer than {MAX_BYTES} bytes",
+            header.shape
+        ));
     };
     let mut bytes = Vec::new();
     from.take(wanted + 1).read_to_end(&mut bytes).map_err(|e| broken(&e))?;
@@ -91,7 +96,7 @@ pub(super) fn npy(from: &mut dyn Read) -> Result<Array, String> {
         return Err(broken(&format!("{wanted} bytes of values should be there")));
     }
     let array = Array::new(element, header.shape, bytes);
-    Ok(if header.layout.is_fortran() { array.from_columns() } else { array })
+    Ok(if header.layout.is_fortran() { array.columns_as_rows() } else { array })
 }
 
 fn element(descriptor: &str) -> Element {

@@ -51,9 +51,11 @@ fn numpys_types_and_orders_are_read() {
     let of = |header: &str, values: &[u8]| {
         open("x.npy", &npy(header, values)).map(|tensors| tensors.get("x").unwrap().clone())
     };
-    let halves = of("{'descr': '<f2', 'fortran_order': False, 'shape': (2,), }", &[0, 0x3c, 0, 0xc0]);
+    let halves =
+        of("{'descr': '<f2', 'fortran_order': False, 'shape': (2,), }", &[0, 0x3c, 0, 0xc0]);
     assert_eq!(halves.unwrap().floats().unwrap(), [1.0, -2.0]);
-    let turned = of("{'descr': '|u1', 'fortran_order': True, 'shape': (2, 3), }", &[1, 4, 2, 5, 3, 6]);
+    let turned =
+        of("{'descr': '|u1', 'fortran_order': True, 'shape': (2, 3), }", &[1, 4, 2, 5, 3, 6]);
     assert_eq!(turned.unwrap().integers().unwrap(), [1, 2, 3, 4, 5, 6]);
     let long = of("{'descr': '<u8', 'fortran_order': False, 'shape': (1,), }", &[255; 8]);
     assert_eq!(long.unwrap().integers().unwrap(), [i64::MAX]);
@@ -125,7 +127,8 @@ fn files_that_are_cut_off_or_of_another_kind_are_refused() {
             assert!(words.iter().any(|word| error.contains(word)), "{cut}: {error}");
         }
     }
-    let vast = npy("{'descr': '<f4', 'fortran_order': False, 'shape': (99999999, 99999999), }", &[]);
+    let vast =
+        npy("{'descr': '<f4', 'fortran_order': False, 'shape': (99999999, 99999999), }", &[]);
     assert!(open("c.npy", &vast).unwrap_err().to_string().contains("longer than"));
     assert!(Tensors::open("/nowhere/c.npz").unwrap_err().to_string().contains("/nowhere/c.npz"));
 }

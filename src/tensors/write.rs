@@ -46,7 +46,7 @@ pub fn write_safetensors(
 pub fn write_npz(arrays: &[(&str, Array)], out: &mut impl Write) -> io::Result<()> {
     let mut archive = ZipArchiveWriter::new(&mut *out);
     for (name, array) in arrays {
-        let file = archive.new_file(&format!("{name}.npy")).start();
+        let file = archive.new_file(format!("{name}.npy")).start();
         let (mut entry, config) = file.map_err(io::Error::other)?;
         let mut data = config.wrap(&mut entry);
         write_npy(array, &mut data)?;
@@ -70,7 +70,8 @@ pub fn write_npy(array: &Array, out: &mut impl Write) -> io::Result<()> {
         other => return Err(io::Error::other(format!("{other:?} is not written"))),
     };
     let type_descriptor = descriptor.parse().map_err(io::Error::other)?;
-    let header = Header { type_descriptor, layout: Layout::Standard, shape: array.shape().to_vec() };
+    let header =
+        Header { type_descriptor, layout: Layout::Standard, shape: array.shape().to_vec() };
     header.write(&mut *out).map_err(io::Error::other)?;
     out.write_all(array.bytes())
 }

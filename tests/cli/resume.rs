@@ -14,7 +14,8 @@ fn photographs(folder: &TempDir) -> (String, usize) {
     let mut count = 0;
     for class in ["animals", "things"] {
         let class = Path::new(&photos).join(class);
-        let files: Vec<_> = fs::read_dir(&class).unwrap().map(|entry| entry.unwrap().path()).collect();
+        let files: Vec<_> =
+            fs::read_dir(&class).unwrap().map(|entry| entry.unwrap().path()).collect();
         for file in files {
             for copy in 1..COPIES {
                 let stem = file.file_stem().unwrap().to_str().unwrap();
@@ -44,7 +45,9 @@ fn a_build_that_was_killed_goes_on_where_it_stopped() {
     let [whole, asset] = ["whole.tipcam", "a.tipcam"].map(|name| path(&folder, name));
     let kept = format!("{asset}.features");
     let done = build(&photos, &whole, &["--no-resume"]).succeeds();
-    assert!(done.json()[0].get("kept").is_none() && !Path::new(&format!("{whole}.features")).exists());
+    assert!(
+        done.json()[0].get("kept").is_none() && !Path::new(&format!("{whole}.features")).exists()
+    );
 
     let mut child = program();
     child.args(["build", "--shots", &photos, "-o", &asset]).stdout(Stdio::null());
@@ -92,7 +95,11 @@ fn a_build_that_was_killed_goes_on_where_it_stopped() {
     // what is no such file stays as it is
     fs::write(&kept, "notes of mine").unwrap();
     let done = build(&photos, &asset, &[]).succeeds();
-    assert!(done.err.contains("a.tipcam.features") && done.err.contains("move or delete"), "{}", done.err);
+    assert!(
+        done.err.contains("a.tipcam.features") && done.err.contains("move or delete"),
+        "{}",
+        done.err
+    );
     assert_eq!(fs::read_to_string(&kept).unwrap(), "notes of mine");
     assert!(fs::read(&asset).unwrap() == before);
 }
@@ -148,7 +155,10 @@ fn classes_that_cannot_be_built_are_named_and_nothing_is_written() {
     build("\n").fails_with(&["classes.txt", "no classes"]);
     assert!(!Path::new(&asset).exists());
     let one = build("animals = my only one\n").succeeds();
-    assert_eq!((&one.json()[0]["shots"], &one.json()[0]["leave_one_out_top1"]), (&1.into(), &Value::Null));
+    assert_eq!(
+        (&one.json()[0]["shots"], &one.json()[0]["leave_one_out_top1"]),
+        (&1.into(), &Value::Null)
+    );
     let answer = &tipcam(&["classify", &demo("pizza_2"), "--asset", &asset]).succeeds().json()[0];
     assert_eq!(answer["top"][0]["label"], "my only one");
     for head in ["tip", "gda"] {

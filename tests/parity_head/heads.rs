@@ -281,7 +281,8 @@ impl Real {
         let accuracies: serde_json::Value =
             serde_json::from_str(&self.golden.text("accuracy")).unwrap();
         for shots in [2, 16] {
-            let ingredients = self.file.ingredients(&self.file.keys(Some(shots)).unwrap(), &self.text);
+            let ingredients =
+                self.file.ingredients(&self.file.keys(Some(shots)).unwrap(), &self.text);
             for (kind, name) in
                 [(HeadKind::Gda, "gda"), (HeadKind::SsText, "ss_text"), (HeadKind::Ape, "ape")]
             {

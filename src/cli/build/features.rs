@@ -112,9 +112,7 @@ impl PhotoEncoder {
         let name = path.display().to_string();
         self.decoder.decode(&name, bytes, &mut self.frame)?;
         match &mut self.by {
-            By::Whole(embedder) => {
-                Ok(embedder.embed(&self.frame).context(name)?.0.trunk.clone())
-            }
+            By::Whole(embedder) => Ok(embedder.embed(&self.frame).context(name)?.0.trunk.clone()),
             By::Views(views) => views.encode(&self.frame, hash).context(name),
         }
     }

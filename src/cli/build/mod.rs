@@ -122,7 +122,8 @@ impl Build {
             true => Kept::default(),
             false => Kept::beside(&self.output, self.key(&base), encoder.dim()),
         };
-        let Encoded { shots, found, outcome } = features::encode(&classes, &mut encoder, &mut kept)?;
+        let Encoded { shots, found, outcome } =
+            features::encode(&classes, &mut encoder, &mut kept)?;
         let specs = self.specs(&base, &classes, &shots)?;
         let project = projector(&base, kernels).with_context(|| file.name().to_owned())?;
         // without a projection the text is in the trunk's space
@@ -149,7 +150,8 @@ impl Build {
         let at = kept.path().map(|path| path.display().to_string());
         kept.finish();
         let kept = at.map(|file| summary::Kept { file, found });
-        Summary { file: &self.output, specs: &specs, shots: &shots, built: &built, kept }.say(shared)?;
+        Summary { file: &self.output, specs: &specs, shots: &shots, built: &built, kept }
+            .say(shared)?;
         Ok(outcome)
     }
 

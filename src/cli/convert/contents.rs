@@ -36,7 +36,10 @@ impl Contents {
         let plain = asset.head.filter(|head| head.kind.is_plain());
         if let Some(head) = asset.head.filter(|head| !head.kind.is_plain()) {
             let head = head.kind.name();
-            note(&format!("{}: its head {head} stays behind, --head {head} makes it again", file.name()));
+            note(&format!(
+                "{}: its head {head} stays behind, --head {head} makes it again",
+                file.name()
+            ));
         }
         Ok(Self {
             name: file.name().to_owned(),
@@ -115,6 +118,9 @@ fn encoder(tensors: &Tensors) -> Result<Option<EncoderId>> {
     let Some(array) = tensors.find("encoder") else { return Ok(None) };
     let bytes = array.integers().map_err(|problem| tensors.error(format!("encoder {problem}")))?;
     let bytes: Vec<u8> = bytes.into_iter().filter_map(|byte| byte.try_into().ok()).collect();
-    ensure!(bytes.len() == 32, tensors.error("encoder must be 32 bytes, the encoder's identity".into()));
+    ensure!(
+        bytes.len() == 32,
+        tensors.error("encoder must be 32 bytes, the encoder's identity".into())
+    );
     Ok(bytes.try_into().ok().map(EncoderId))
 }

@@ -68,7 +68,11 @@ impl<'a> Joined<'a> {
             Some(dim) => bail!(
                 "{name}: the keys have {dim} values, a feature of {encoder_name} has {trunk}{}: they come \
                  from another encoder",
-                if projected > 0 { format!(" (or {projected} beside text)") } else { String::new() }
+                if projected > 0 {
+                    format!(" (or {projected} beside text)")
+                } else {
+                    String::new()
+                }
             ),
         };
         let projects = base.container.section(Tag::PROJECTION).is_some();

@@ -147,7 +147,8 @@ impl Convert {
             shots: &shots,
             project: joined.project.as_deref(),
             method: HeadKind::Tip.into(),
-            search: plain.map_or(Search::LeaveOneOut, |(alpha, beta)| Search::Fixed { alpha, beta }),
+            search: plain
+                .map_or(Search::LeaveOneOut, |(alpha, beta)| Search::Fixed { alpha, beta }),
             threads: shared.threads(),
             kernels: shared.kernels()?,
         };
@@ -162,8 +163,13 @@ impl Convert {
                 self.output.display()
             ));
         }
-        let summary =
-            Summary { file: &self.output, specs: &classes, shots: &shots, built: &built, kept: None };
+        let summary = Summary {
+            file: &self.output,
+            specs: &classes,
+            shots: &shots,
+            built: &built,
+            kept: None,
+        };
         summary.say(shared)
     }
 }

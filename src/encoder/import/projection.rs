@@ -1,10 +1,10 @@
 //! The files beside an encoder: its projection, and text vectors for classes named later.
 
-use half::f16;
 use super::ImportError;
 use crate::asset::Vocabulary;
 use crate::asset::encoder::{Projection, projection_section};
 use crate::tensors::Tensors;
+use half::f16;
 
 /// A projection, and the mean of the texts that belongs to it.
 #[derive(Clone, Debug)]
