@@ -26,7 +26,7 @@ tipcam encoder import "$data/encoders/efficientnet_lite0_features.onnx" -o "$wor
     --calibrate "$work/train" --calibrate-count 256 --size 224 --mean 127 --std 128 \
     --projection "$models/projection/efficientnet_lite0_to_clip512.safetensors" \
     --text-bank "$data/clip-vitb32/text_bank.safetensors"
-tipcam build --encoder "$work/encoder.tipcam" --classes "$models/caltech101_classes.txt" \
+tipcam build --no-resume --encoder "$work/encoder.tipcam" --classes "$models/caltech101_classes.txt" \
     --shots "$data/images/caltech101" --split "$split" --part train --per-class 16 \
     --note "encoder=EfficientNet-Lite0, ImageNet, Apache-2.0" \
     --note "text=Detic vocabularies, CLIP ViT-B/32, prompt \"a {name}\", Apache-2.0" \

@@ -141,7 +141,8 @@ impl Rows {
                 if projected[1] > 0 {
                     arrays.push(("projected", array(projected, &self.projected)));
                 }
-                write_safetensors(&arrays, ("paths", &self.paths), out)
+                let paths = serde_json::to_string(&self.paths)?;
+                write_safetensors(&arrays, &[("paths", paths)], out)
             }
         }
     }

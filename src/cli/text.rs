@@ -1,14 +1,11 @@
 //! `tipcam text`: text weights of classes by the text encoder of a CLIP or a SigLIP.
 
-use std::collections::HashMap;
 use std::env;
 use std::fs;
-use std::io::Write;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, ensure};
 use clap::Args;
-use safetensors::tensor::{Dtype, TensorView};
 use serde_json::json;
 use sha2::{Digest, Sha256};
 
@@ -16,6 +13,7 @@ use super::progress::Progress;
 use super::shared::{Format, Shared};
 use super::{Outcome, note};
 use crate::asset;
+use crate::tensors::{Array, write_safetensors};
 use crate::text::{
     Cache, MAX_CONTEXT, SETS, TextEncoder, Tokenizer, class_prompts, ensemble, named, templates,
 };
@@ -120,24 +118,25 @@ impl Text {
         }
 
         let names: Vec<&str> = classes.iter().map(|class| &*class.name).collect();
-        let mut metadata = HashMap::from([
-            ("class_names".to_owned(), serde_json::to_string(&names)?),
-            ("encoder".to_owned(), file_name(&self.encoder)),
-            ("encoder_sha256".to_owned(), sha256(&network)),
-            ("tokenizer".to_owned(), file_name(&self.tokenizer)),
-            ("tokenizer_sha256".to_owned(), sha256(&words)),
-            ("context".to_owned(), encoder.context().to_string()),
-        ]);
+        let mut metadata = vec![
+            ("class_names", serde_json::to_string(&names)?),
+            ("encoder", file_name(&self.encoder)),
+            ("encoder_sha256", sha256(&network)),
+            ("tokenizer", file_name(&self.tokenizer)),
+            ("tokenizer_sha256", sha256(&words)),
+            ("context", encoder.context().to_string()),
+        ];
         if list_of_classes.trim_start_matches('\u{feff}').trim_start().starts_with('{') {
-            metadata.insert("prompts_of".to_owned(), file_name(&self.classes));
+            metadata.push(("prompts_of", file_name(&self.classes)));
         } else {
-            metadata.insert("prompts_of".to_owned(), file_name(Path::new(&self.templates)));
-            metadata.insert("templates".to_owned(), serde_json::to_string(&templates)?);
+            metadata.push(("prompts_of", file_name(Path::new(&self.templates))));
+            metadata.push(("templates", serde_json::to_string(&templates)?));
         }
-        let values: Vec<u8> = made.rows.iter().flatten().flat_map(|x| x.to_le_bytes()).collect();
-        let view = TensorView::new(Dtype::F32, vec![made.rows.len(), encoder.dim()], &values)?;
-        let file = safetensors::serialize([("text", view)], Some(metadata))?;
-        asset::write_atomic(&self.output, |out| out.write_all(&file))?;
+        let shape = vec![made.rows.len(), encoder.dim()];
+        let text = Array::of_f32(shape, made.rows.iter().flatten().copied());
+        asset::write_atomic(&self.output, |out| {
+            write_safetensors(&[("text", text)], &metadata, out)
+        })?;
 
         let (file, dim, cached) = (self.output.to_string_lossy(), encoder.dim(), made.cached);
         let classes = classes.len();

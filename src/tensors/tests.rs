@@ -32,7 +32,7 @@ fn arrays() -> Vec<(&'static str, Array)> {
 #[test]
 fn what_is_written_is_read() {
     let (mut file, mut archive) = (Vec::new(), Vec::new());
-    write_safetensors(&arrays(), ("class_names", &["a", "é"]), &mut file).unwrap();
+    write_safetensors(&arrays(), &[("class_names", r#"["a","é"]"#.into())], &mut file).unwrap();
     let names = ("class_names", Array::of_strings(&["a", "é"]));
     write_npz(&[&arrays()[..], &[names]].concat(), &mut archive).unwrap();
     for (name, bytes) in [("c.safetensors", file), ("c.npz", archive)] {
@@ -89,7 +89,7 @@ fn files_are_put_together_and_no_name_is_there_twice() {
     let write = |name: &str, arrays: &[(&str, Array)]| {
         let path = folder.path().join(name);
         let mut bytes = Vec::new();
-        write_safetensors(arrays, ("class_names", &["a"]), &mut bytes).unwrap();
+        write_safetensors(arrays, &[("class_names", r#"["a"]"#.into())], &mut bytes).unwrap();
         fs::write(&path, bytes).unwrap();
         path
     };
@@ -121,7 +121,7 @@ fn pickles_are_refused_with_the_way_out() {
 #[test]
 fn files_that_are_cut_off_or_of_another_kind_are_refused() {
     let (mut file, mut archive) = (Vec::new(), Vec::new());
-    write_safetensors(&arrays(), ("class_names", &["a"]), &mut file).unwrap();
+    write_safetensors(&arrays(), &[("class_names", r#"["a"]"#.into())], &mut file).unwrap();
     write_npz(&arrays(), &mut archive).unwrap();
     let array = npy("{'descr': '<f4', 'fortran_order': False, 'shape': (2,), }", &[0; 8]);
     for (name, bytes) in [("c.safetensors", file), ("c.npz", archive), ("c.npy", array)] {

@@ -1,19 +1,19 @@
-use std::collections::HashMap;
 use std::io::{self, Write};
 
 use ndarray_npy::npy::header::{Header, Layout};
 use rawzip::ZipArchiveWriter;
 use safetensors::tensor::{Dtype, TensorView};
+use serde_json::{Map, Value};
 
 use super::{Array, Element};
 
-/// Writes arrays and, in the metadata, one list of names as JSON. The same values give the same bytes.
+/// Writes arrays and, in the metadata, texts by their names. The same values give the same bytes.
 ///
 /// # Errors
 /// What the writer says; an array of strings, which safetensors does not have.
 pub fn write_safetensors(
     arrays: &[(&str, Array)],
-    (key, names): (&str, &[impl AsRef<str>]),
+    metadata: &[(&str, String)],
     out: &mut impl Write,
 ) -> io::Result<()> {
     let view = |array: &'_ Array| {
@@ -31,12 +31,18 @@ pub fn write_safetensors(
         let view = TensorView::new(dtype, shape, array.bytes()).map_err(io::Error::other)?;
         views.push((*name, view));
     }
-    // one entry only: the library writes several in an order that changes from run to run
-    let names: Vec<&str> = names.iter().map(AsRef::as_ref).collect();
-    let names = serde_json::to_string(&names).map_err(io::Error::other)?;
-    let metadata = HashMap::from([(key.to_owned(), names)]);
-    let file = safetensors::serialize(views, Some(metadata)).map_err(io::Error::other)?;
-    out.write_all(&file)
+    // The library writes metadata in an order that changes from run to run: it is put in front here.
+    let file = safetensors::serialize(views, None).map_err(io::Error::other)?;
+    let (length, rest) = file.split_first_chunk().ok_or(io::ErrorKind::UnexpectedEof)?;
+    let (header, values) = rest.split_at(u64::from_le_bytes(*length) as usize);
+    let mut header: Map<String, Value> = serde_json::from_slice(header)?;
+    let metadata = metadata.iter().map(|(name, text)| (name.to_string(), text.as_str().into()));
+    header.shift_insert(0, "__metadata__".to_owned(), Value::Object(metadata.collect()));
+    let mut header = serde_json::to_vec(&header)?;
+    header.resize(header.len().next_multiple_of(8), b' ');
+    out.write_all(&(header.len() as u64).to_le_bytes())?;
+    out.write_all(&header)?;
+    out.write_all(values)
 }
 
 /// Writes NumPy's archive. The same values give the same bytes.

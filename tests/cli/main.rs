@@ -20,6 +20,7 @@ mod service;
 #[cfg(feature = "import")]
 mod text;
 mod watch;
+mod wrong;
 
 use std::fs;
 use std::io::{BufRead, BufReader, Read, Write};

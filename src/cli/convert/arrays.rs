@@ -68,7 +68,8 @@ pub(super) fn write(kind: Kind, output: &Path, contents: &Contents, shared: &Sha
     match kind {
         Kind::Safetensors => {
             asset::write_atomic(output, |out| {
-                write_safetensors(&arrays, ("class_names", &names), out)
+                let names = serde_json::to_string(&names)?;
+                write_safetensors(&arrays, &[("class_names", names)], out)
             })?;
         }
         Kind::Npz => {

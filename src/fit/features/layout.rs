@@ -22,6 +22,9 @@ impl Layout {
         let &[first, second] = shape else {
             return Err(format!("has shape {shape:?}, not rows of features"));
         };
+        if first == 0 || second == 0 {
+            return Err(format!("has shape {shape:?}: there is nothing in it"));
+        }
         let fits = |rows, values| {
             count.is_none_or(|count| count == rows) && dim.is_none_or(|dim| dim == values)
         };
@@ -74,6 +77,7 @@ mod tests {
         assert!(of(None, None, None).unwrap_err().contains("--layout"));
         assert_eq!(of(None, None, Some(Layout::Columns)), Ok(Layout::Columns));
         assert!(Layout::of(&[4], Some(4), None, None).is_err());
+        assert!(Layout::of(&[usize::MAX, 0], None, None, None).unwrap_err().contains("nothing"));
         let square = Layout::of(&[4, 4], Some(4), Some(4), None).unwrap_err();
         assert!(square.contains("--layout"), "{square}");
     }

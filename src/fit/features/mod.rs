@@ -8,6 +8,7 @@
 //! `test_l`, `val_f`, `val_l` and `clip_weights` is the same. Text can also come from a file of its own,
 //! see [`TextFile`].
 
+mod labels;
 mod layout;
 mod measure;
 
@@ -70,6 +71,9 @@ impl FeatureFile {
             }
         };
         file.limit(file.classes.len())?;
+        if let Some(class) = file.classes.iter().position(|name| name.trim().is_empty()) {
+            return Err(file.error(format!("class_names: class {class} has no name")));
+        }
         Ok(file)
     }
 
@@ -77,11 +81,11 @@ impl FeatureFile {
     fn count(&self) -> Result<usize, FitError> {
         let starting = |start: &str| self.tensors.names().find(|name| name.starts_with(start));
         if let Some(name) = starting("values") {
-            return Ok(self.values(name)?.1);
+            return Ok(labels::one_hot(&self.tensors, name)?.1);
         }
         let dim = match self.key_name(None) {
             Some(name) => {
-                let (_, count) = self.labels_of(&name.replacen("keys", "labels", 1))?;
+                let count = labels::read(&self.tensors, &name.replacen("keys", "labels", 1))?.len();
                 let array = self.tensors.get(&name)?;
                 let layout = Layout::of(array.shape(), Some(count), None, self.layout);
                 let layout = layout.map_err(|problem| self.error(format!("{name} {problem}")))?;
@@ -94,7 +98,8 @@ impl FeatureFile {
         }
         let mut count = 0;
         for name in self.tensors.names().filter(|name| name.contains("label")) {
-            count = count.max(self.labels_of(name)?.0.into_iter().max().map_or(0, |most| most + 1));
+            let labels = labels::read(&self.tensors, name)?;
+            count = count.max(labels.into_iter().max().map_or(0, |most| most + 1));
         }
         Ok(count)
     }
@@ -139,7 +144,7 @@ impl FeatureFile {
         let labels = name.replacen("keys", "labels", 1);
         let values = name.replacen("keys", "values", 1);
         if self.tensors.find(&labels).is_none() && self.tensors.find(&values).is_some() {
-            let (labels, columns) = self.values(&values)?;
+            let (labels, columns) = labels::one_hot(&self.tensors, &values)?;
             if columns != self.classes.len() {
                 let names = self.classes.len();
                 let problem =
@@ -227,26 +232,8 @@ impl FeatureFile {
         ["text", "clip_weights"].into_iter().find_map(|name| Some((name, self.tensors.find(name)?)))
     }
 
-    /// Numbers of classes, with how many there are.
-    fn labels_of(&self, name: &str) -> Result<(Vec<usize>, usize), FitError> {
-        let array = self.tensors.get(name)?;
-        if array.shape().len() != 1 {
-            let shape = array.shape();
-            return Err(self.error(format!("{name} has shape {shape:?}, not one number a feature")));
-        }
-        let labels = array.integers().map_err(|problem| self.error(format!("{name} {problem}")))?;
-        let number = |(row, label): (usize, i64)| {
-            let wrong = || self.error(format!("{name}: row {row} is {label}, classes begin at 0"));
-            usize::try_from(label).map_err(|_| wrong())
-        };
-        let labels: Vec<usize> =
-            labels.into_iter().enumerate().map(number).collect::<Result<_, _>>()?;
-        let count = labels.len();
-        Ok((labels, count))
-    }
-
     fn labels(&self, name: &str) -> Result<Vec<usize>, FitError> {
-        let (labels, _) = self.labels_of(name)?;
+        let labels = labels::read(&self.tensors, name)?;
         let classes = self.classes.len();
         if let Some(row) = labels.iter().position(|&label| label >= classes) {
             let (label, last) = (labels[row], classes.saturating_sub(1));
@@ -255,35 +242,6 @@ impl FeatureFile {
             )));
         }
         Ok(labels)
-    }
-
-    /// Classes of one-hot rows, with the number of columns.
-    fn values(&self, name: &str) -> Result<(Vec<usize>, usize), FitError> {
-        let array = self.tensors.get(name)?;
-        let &[rows, columns] = array.shape() else {
-            let shape = array.shape();
-            return Err(self.error(format!("{name} has shape {shape:?}, not [shots, classes]")));
-        };
-        let whole = || array.integers().map(|values| values.iter().map(|&v| v as f32).collect());
-        let values: Vec<f32> = array.floats().or_else(|_| whole()).map_err(|problem| {
-            self.error(format!("{name} {problem}, or of floats, with a one in every row"))
-        })?;
-        let mut labels = Vec::with_capacity(rows);
-        for row in 0..rows {
-            let ones = &values[row * columns..][..columns];
-            let place = ones.iter().position(|&value| value == 1.0);
-            let others = ones.iter().filter(|&&value| value != 0.0).count();
-            match place {
-                Some(class) if others == 1 => labels.push(class),
-                _ => {
-                    return Err(self.error(format!(
-                        "{name}: row {row} is not one-hot: it must be 1 for the shot's class and 0 \
-                         for all others"
-                    )));
-                }
-            }
-        }
-        Ok((labels, columns))
     }
 
     /// The features of an array, scaled to unit norm; zeros stay zeros.
