@@ -4,7 +4,7 @@ use super::make::dataset;
 use super::*;
 
 /// Photographs of each kind: as many as make a build long enough to be interrupted.
-const COPIES: usize = 4;
+const COPIES: usize = 2;
 /// Where the records begin in a file of features.
 const HEADER: u64 = 52;
 

@@ -208,7 +208,7 @@ fn only_changes_are_printed_when_nothing_else_was_asked_for() {
         fs::copy(format!("{scene}/1.ppm"), format!("{scene}/{i}.ppm")).unwrap();
     }
     let count = |args: &[&str]| {
-        let all = [&["watch", &*scene, "--every-frame"][..], args].concat();
+        let all = [&["watch", &*scene, "--every-frame", "--rate", "100"][..], args].concat();
         tipcam(&all).succeeds().json().len()
     };
     assert_eq!(count(&[]), 30);
