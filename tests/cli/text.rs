@@ -226,9 +226,8 @@ fn an_asset_is_built_with_text_of_its_own() {
     let asset = &inspect(&["--format", "json"]).json()[0];
     let notes = &asset["provenance"];
     assert_eq!(notes["text.encoder"], "text_model.onnx");
-    assert_eq!((&notes["text.encoder_sha256"], &notes["text.prompts_of"]), {
-        (&"ab12".into(), &"openai".into())
-    });
+    assert_eq!(notes["text.encoder_sha256"], "ab12");
+    assert_eq!(notes["text.prompts_of"], "openai");
     assert_eq!(notes["text.tokenizer"].as_str().unwrap().len(), 4096);
     assert_eq!(asset["text"]["prompts"][1], "art of the {}.");
     let table = inspect(&[]).out;
