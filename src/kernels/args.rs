@@ -270,3 +270,58 @@ pub struct Query<'a> {
     /// Tip-Adapter's sharpness.
     pub beta: f32,
 }
+
+impl Depthwise<'_> {
+    /// The input rows under output row `y`, from the kernel's first row on; empty where they lie
+    /// outside of the image.
+    pub(super) fn rows<'i>(&self, image: &'i [u8], y: usize) -> [&'i [u8]; MAX_SIDE] {
+        let row_in = self.width_in * self.channels;
+        let mut rows: [&[u8]; MAX_SIDE] = Default::default();
+        for (tap, row) in rows.iter_mut().enumerate().take(self.kernel) {
+            let y = (y * self.stride + tap).checked_sub(self.pad_top);
+            if let Some(y) = y.filter(|y| *y < self.height_in) {
+                *row = &image[y * row_in..(y + 1) * row_in];
+            }
+        }
+        rows
+    }
+
+    pub(super) fn check(&self, image: &[u8], out: &[u8]) {
+        let d = self;
+        assert!((1..=MAX_SIDE).contains(&d.kernel), "depthwise: kernel");
+        assert!(d.stride > 0 && d.stride_out >= d.channels, "depthwise: stride");
+        let row_in = d.width_in.checked_mul(d.channels).expect("depthwise: width_in");
+        assert!(fits(image.len(), d.height_in, row_in, row_in), "depthwise: image");
+        let pixels = d.width_out.checked_mul(d.height_out).expect("depthwise: width_out");
+        assert!(fits(out.len(), pixels, d.stride_out, d.channels), "depthwise: out");
+        for out in [d.width_out, d.height_out] {
+            let end = out.checked_mul(d.stride).and_then(|end| end.checked_add(d.kernel));
+            assert!(end.is_some(), "depthwise: width_out");
+        }
+        let padded = d.channels.next_multiple_of(LANES);
+        let pairs = (d.kernel * d.kernel).div_ceil(2);
+        assert!(fits(d.weights.len(), pairs, 2 * padded, 2 * padded), "depthwise: weights");
+        assert!(d.pad.len() >= d.channels, "depthwise: pad");
+        d.requant.check(d.channels);
+    }
+}
+
+impl Quantize<'_> {
+    pub(super) fn check(&self) {
+        assert!(self.len > 0, "quantize: length");
+        assert!(self.factors.is_empty() || self.factors.len() == self.len, "quantize: factors");
+    }
+}
+
+impl Values<'_> {
+    pub(super) fn check(&self) {
+        assert!(self.rows > 0 && self.columns > 0 && self.stride >= self.columns, "values: shape");
+        assert!(fits(self.data.len(), self.rows, self.stride, self.columns), "values: data");
+    }
+}
+
+/// Whether `rows` rows of `len`, one every `stride`, lie inside `have`.
+pub(super) fn fits(have: usize, rows: usize, stride: usize, len: usize) -> bool {
+    let Some(last) = rows.checked_sub(1) else { return true };
+    last.checked_mul(stride).and_then(|at| at.checked_add(len)).is_some_and(|end| end <= have)
+}

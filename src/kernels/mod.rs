@@ -26,6 +26,7 @@ mod dotprod;
 mod end;
 #[cfg(all(feature = "std", target_arch = "aarch64"))]
 mod i8mm;
+mod isa;
 #[cfg(all(feature = "std", any(target_arch = "x86_64", target_arch = "aarch64")))]
 mod lanes;
 #[cfg(all(feature = "std", target_arch = "aarch64"))]
@@ -49,6 +50,7 @@ pub use args::{
 };
 #[cfg(feature = "std")]
 pub use attention::{Attention, AttentionScratch};
+pub use isa::{FORCE, Isa, available, best};
 pub use pack::{pack, packed_len, row_sums};
 #[cfg(feature = "std")]
 pub use pool::PoolError;
@@ -56,105 +58,8 @@ pub use pool::{Pool, Worker};
 
 use core::ops::Range;
 
+use args::fits;
 use pool::Shared;
-
-/// Environment variable with the name of the instruction set to use instead of the best one.
-pub const FORCE: &str = "TIPCAM_KERNEL";
-
-/// An instruction set that has kernels.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Isa {
-    /// Plain Rust, the specification.
-    Scalar,
-    /// x86-64 with AVX2, FMA and F16C.
-    Avx2,
-    /// The same with AVX-VNNI.
-    AvxVnni,
-    /// x86-64 with AVX-512 F, BW, VL and VNNI.
-    Avx512,
-    /// The same with AMX's tiles of i8.
-    Amx,
-    /// 64-bit ARM without dot products, such as Cortex-A53 and A72.
-    Neon,
-    /// 64-bit ARM with dot products, such as Cortex-A76.
-    Dotprod,
-    /// 64-bit ARM with 8-bit matrix products.
-    I8mm,
-}
-
-impl Isa {
-    /// Every instruction set, the better ones of a processor family later.
-    pub const ALL: [Isa; 8] = [
-        Isa::Scalar,
-        Isa::Avx2,
-        Isa::AvxVnni,
-        Isa::Avx512,
-        Isa::Amx,
-        Isa::Neon,
-        Isa::Dotprod,
-        Isa::I8mm,
-    ];
-
-    /// The name that [`Isa::parse`] takes.
-    pub const fn name(self) -> &'static str {
-        match self {
-            Isa::Scalar => "scalar",
-            Isa::Avx2 => "avx2",
-            Isa::AvxVnni => "avxvnni",
-            Isa::Avx512 => "avx512",
-            Isa::Amx => "amx",
-            Isa::Neon => "neon",
-            Isa::Dotprod => "dotprod",
-            Isa::I8mm => "i8mm",
-        }
-    }
-
-    /// The instruction set of that name.
-    pub fn parse(name: &str) -> Option<Isa> {
-        Isa::ALL.into_iter().find(|isa| isa.name() == name)
-    }
-
-    /// Its kernels, or `None` where the processor (or this build) lacks it.
-    pub fn kernels(self) -> Option<&'static Kernels> {
-        match self {
-            Isa::Scalar => Some(&scalar::KERNELS),
-            #[cfg(all(feature = "std", target_arch = "x86_64"))]
-            Isa::Avx2 => avx2::detect(),
-            #[cfg(all(feature = "std", target_arch = "x86_64"))]
-            Isa::AvxVnni => avx2::detect_vnni(),
-            #[cfg(all(feature = "std", target_arch = "x86_64"))]
-            Isa::Avx512 => avx512::detect(),
-            #[cfg(all(feature = "std", target_arch = "x86_64"))]
-            Isa::Amx => amx::detect(),
-            #[cfg(all(feature = "std", target_arch = "aarch64"))]
-            Isa::Neon => neon::detect(),
-            #[cfg(all(feature = "std", target_arch = "aarch64"))]
-            Isa::Dotprod => dotprod::detect(),
-            #[cfg(all(feature = "std", target_arch = "aarch64"))]
-            Isa::I8mm => i8mm::detect(),
-            _ => None,
-        }
-    }
-}
-
-/// The best kernels that the processor has; the scalar ones in a build without `std`.
-///
-/// The environment variable [`FORCE`] names others, for tests and comparisons; a name that the
-/// processor lacks changes nothing here (the command line refuses it).
-pub fn best() -> &'static Kernels {
-    #[cfg(feature = "std")]
-    if let Some(forced) =
-        std::env::var(FORCE).ok().and_then(|name| Isa::parse(&name)).and_then(Isa::kernels)
-    {
-        return forced;
-    }
-    available().last().unwrap_or(&scalar::KERNELS)
-}
-
-/// The kernels of every instruction set that the processor has, the scalar ones first.
-pub fn available() -> impl Iterator<Item = &'static Kernels> {
-    Isa::ALL.into_iter().filter_map(Isa::kernels)
-}
 
 /// The arguments of a matrix product, checked.
 struct Gemm<'a> {
@@ -556,23 +461,9 @@ impl<'a> Gemm<'a> {
     }
 }
 
+#[cfg(all(feature = "std", any(target_arch = "x86_64", target_arch = "aarch64")))]
 impl<'a> Depthwise<'a> {
-    /// The input rows under output row `y`, from the kernel's first row on; empty where they lie
-    /// outside of the image.
-    fn rows<'i>(&self, image: &'i [u8], y: usize) -> [&'i [u8]; MAX_SIDE] {
-        let row_in = self.width_in * self.channels;
-        let mut rows: [&[u8]; MAX_SIDE] = Default::default();
-        for (tap, row) in rows.iter_mut().enumerate().take(self.kernel) {
-            let y = (y * self.stride + tap).checked_sub(self.pad_top);
-            if let Some(y) = y.filter(|y| *y < self.height_in) {
-                *row = &image[y * row_in..(y + 1) * row_in];
-            }
-        }
-        rows
-    }
-
     /// What becomes of the sums of an output row.
-    #[cfg(all(feature = "std", any(target_arch = "x86_64", target_arch = "aarch64")))]
     fn end(&self, out: &mut [u8]) -> End<'a> {
         End {
             q: self.requant,
@@ -585,43 +476,4 @@ impl<'a> Depthwise<'a> {
             stride_out: self.stride_out,
         }
     }
-
-    fn check(&self, image: &[u8], out: &[u8]) {
-        let d = self;
-        assert!((1..=MAX_SIDE).contains(&d.kernel), "depthwise: kernel");
-        assert!(d.stride > 0 && d.stride_out >= d.channels, "depthwise: stride");
-        let row_in = d.width_in.checked_mul(d.channels).expect("depthwise: width_in");
-        assert!(fits(image.len(), d.height_in, row_in, row_in), "depthwise: image");
-        let pixels = d.width_out.checked_mul(d.height_out).expect("depthwise: width_out");
-        assert!(fits(out.len(), pixels, d.stride_out, d.channels), "depthwise: out");
-        for out in [d.width_out, d.height_out] {
-            let end = out.checked_mul(d.stride).and_then(|end| end.checked_add(d.kernel));
-            assert!(end.is_some(), "depthwise: width_out");
-        }
-        let padded = d.channels.next_multiple_of(LANES);
-        let pairs = (d.kernel * d.kernel).div_ceil(2);
-        assert!(fits(d.weights.len(), pairs, 2 * padded, 2 * padded), "depthwise: weights");
-        assert!(d.pad.len() >= d.channels, "depthwise: pad");
-        d.requant.check(d.channels);
-    }
-}
-
-impl Quantize<'_> {
-    fn check(&self) {
-        assert!(self.len > 0, "quantize: length");
-        assert!(self.factors.is_empty() || self.factors.len() == self.len, "quantize: factors");
-    }
-}
-
-impl Values<'_> {
-    fn check(&self) {
-        assert!(self.rows > 0 && self.columns > 0 && self.stride >= self.columns, "values: shape");
-        assert!(fits(self.data.len(), self.rows, self.stride, self.columns), "values: data");
-    }
-}
-
-/// Whether `rows` rows of `len`, one every `stride`, lie inside `have`.
-fn fits(have: usize, rows: usize, stride: usize, len: usize) -> bool {
-    let Some(last) = rows.checked_sub(1) else { return true };
-    last.checked_mul(stride).and_then(|at| at.checked_add(len)).is_some_and(|end| end <= have)
 }

@@ -1,12 +1,12 @@
 """An emulated board: qemu with a Debian kernel for 64-bit ARM, a virtual camera, a disk and a network."""
 
-import queue
+import io
 import shutil
 import socket
 import subprocess
-import threading
-import time
 from pathlib import Path
+
+from lines import Lines
 
 HERE = Path(__file__).parent
 # What the page and its API ask for.
@@ -97,40 +97,20 @@ class Board:
         with socket.socket() as free:
             free.bind(("127.0.0.1", 0))
             self.port = free.getsockname()[1]
-        self.lines = queue.Queue()
         self.qemu = subprocess.Popen(
             ["qemu-system-aarch64", *MACHINE, "-kernel", kern, "-initrd", initrd,
              "-append", "console=ttyAMA0 quiet panic=-1",
              "-drive", f"if=none,id=disk,format=raw,file={disk}", "-device", "virtio-blk-device,drive=disk",
              "-netdev", f"user,id=net,hostfwd=tcp:127.0.0.1:{self.port}-:4912", "-device", "virtio-net-device,netdev=net"],
             stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
-        threading.Thread(target=self._read, daemon=True).start()
+        console = io.TextIOWrapper(self.qemu.stdout, errors="replace")
+        self.wait = Lines(console).wait
 
     def __enter__(self):
         return self
 
     def __exit__(self, *_):
         self.cut()
-
-    def _read(self):
-        for line in self.qemu.stdout:
-            self.lines.put(line.decode(errors="replace").rstrip())
-        self.lines.put(None)
-
-    def wait(self, what, found, seconds=300):
-        """What `found` makes of the console's next lines, as soon as it is something."""
-        end = time.monotonic() + seconds
-        seen = []
-        while True:
-            try:
-                line = self.lines.get(timeout=max(0.0, end - time.monotonic()))
-            except queue.Empty:
-                line = None
-            if line is None:
-                raise SystemExit("\n".join([*seen[-40:], f"board: no {what} within {seconds} s, or qemu has ended"]))
-            seen.append(line)
-            if result := found(line):
-                return result
 
     def do(self, command):
         """Runs a shell command on the board."""

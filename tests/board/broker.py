@@ -1,11 +1,11 @@
 """A real MQTT broker beside the board, and what it hears."""
 
-import queue
 import shutil
 import socket
 import subprocess
-import threading
 import time
+
+from lines import Lines
 
 # What the emulated network calls this machine.
 HOST = "10.0.2.2"
@@ -25,7 +25,6 @@ class Broker:
             free.bind(("127.0.0.1", 0))
             self.port = free.getsockname()[1]
         self.url = f"mqtt://{HOST}:{self.port}"
-        self.messages = queue.Queue()
         quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
         self.broker = subprocess.Popen(["/usr/sbin/mosquitto", "-p", str(self.port)], **quiet)
         for _ in range(100):
@@ -35,7 +34,7 @@ class Broker:
             time.sleep(0.1)
         self.listener = subprocess.Popen(["mosquitto_sub", "-p", str(self.port), "-v", "-t", "tipcam/#"],
                                          stdout=subprocess.PIPE, text=True)
-        threading.Thread(target=self._read, daemon=True).start()
+        self.messages = Lines(self.listener.stdout)
 
     def __enter__(self):
         return self
@@ -45,22 +44,6 @@ class Broker:
             process.kill()
             process.wait()
 
-    def _read(self):
-        for line in self.listener.stdout:
-            self.messages.put(line.rstrip("\n"))
-        self.messages.put(None)
-
-    def hears(self, message, seconds=300):
+    def hears(self, message):
         """Waits for `TOPIC PAYLOAD` among the next messages."""
-        end = time.monotonic() + seconds
-        heard = []
-        while True:
-            try:
-                next_one = self.messages.get(timeout=max(0.0, end - time.monotonic()))
-            except queue.Empty:
-                next_one = None
-            if next_one is None:
-                raise SystemExit("\n".join([*heard[-20:], f"board: the broker did not hear {message!r} within {seconds} s"]))
-            heard.append(next_one)
-            if next_one == message:
-                return
+        self.messages.wait(f"message {message!r}", lambda heard: heard == message)

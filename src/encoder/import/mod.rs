@@ -35,7 +35,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use rayon::prelude::*;
 
 pub use error::ImportError;
-pub use onnx::TextNetwork;
+pub use onnx::{MAX_CONTEXT, TextNetwork};
 pub use projection::{ProjectionFile, vocabulary};
 pub use report::{LayerReport, Report};
 

@@ -234,6 +234,9 @@ fn a_json_file_of_another_kind_is_named() {
     error(&whole[..whole.len() / 2]);
     assert!(error(br#"{"the": 1, "of": 2}"#).contains("without a `model`"));
     let mut file = as_json(&small_vocabulary());
+    file["model"]["dropout"] = 0.5.into();
+    assert!(error(file.to_string().as_bytes()).contains("at random"));
+    file["model"]["dropout"] = Value::Null;
     file["model"]["end_of_word_suffix"] = Value::Null;
     assert!(error(file.to_string().as_bytes()).contains("neither CLIP's nor Gemma's"));
     let words = json!({"type": "WordPiece", "unk_token": "[UNK]", "vocab": {"[UNK]": 0},

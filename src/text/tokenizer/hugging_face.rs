@@ -135,6 +135,9 @@ impl HuggingFace {
 
 fn training(model: &ModelWrapper, class: Option<&str>) -> Result<Training, TextError> {
     match model {
+        ModelWrapper::BPE(pairs) if pairs.dropout.is_some_and(|share| share > 0.0) => {
+            Err(error("it leaves out merges at random (`dropout`): set that to null"))
+        }
         ModelWrapper::BPE(pairs) if pairs.end_of_word_suffix.as_deref() == Some("</w>") => {
             Ok(Training::Clip)
         }

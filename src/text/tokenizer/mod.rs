@@ -8,11 +8,9 @@ mod hugging_face;
 mod openai;
 
 use super::TextError;
+pub use crate::encoder::import::MAX_CONTEXT;
 use hugging_face::HuggingFace;
 use openai::BytePairs;
-
-/// Tokens that a text encoder reads at most.
-pub const MAX_CONTEXT: usize = 4096;
 
 /// What a text encoder reads: both as long as the context.
 #[derive(Clone, Debug, PartialEq, Eq)]

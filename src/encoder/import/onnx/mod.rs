@@ -28,7 +28,7 @@ use tract_onnx::prelude::*;
 use tract_onnx::tract_core::internal::TypedModel;
 
 pub(super) use lower::lower;
-pub use text::TextNetwork;
+pub use text::{MAX_CONTEXT, TextNetwork};
 
 use super::ImportError;
 

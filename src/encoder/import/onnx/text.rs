@@ -17,8 +17,8 @@ const FEATURES: [&str; 4] = ["text_embeds", "text_features", "sentence_embedding
 /// The input that says which tokens may be looked at.
 const MASK: &str = "attention_mask";
 
-/// Tokens that a text has at most.
-const MAX_CONTEXT: usize = 4096;
+/// Tokens that a text encoder reads at most.
+pub const MAX_CONTEXT: usize = 4096;
 
 /// A table with fewer rows is of something else than positions, as of kinds of tokens.
 const LEAST_POSITIONS: usize = 16;
