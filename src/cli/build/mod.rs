@@ -61,7 +61,7 @@ pub(super) struct Build {
     #[arg(long, value_name = "T")]
     text: Option<PathBuf>,
 
-    /// A JSON file that says which photographs to take: {\"train\": [\"cup/1.jpg\", ...], ...}
+    /// A JSON file that says which photographs to take: {"train": ["cup/1.jpg", ...], ...}
     #[arg(long, value_name = "FILE")]
     split: Option<PathBuf>,
 

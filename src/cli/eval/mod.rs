@@ -40,7 +40,7 @@ pub(super) struct Eval {
     #[arg(value_name = "DIR", required_unless_present = "features")]
     dir: Option<PathBuf>,
 
-    /// A JSON file that says which photographs to take: {\"test\": [\"cup/1.jpg\", ...], ...}
+    /// A JSON file that says which photographs to take: {"test": ["cup/1.jpg", ...], ...}
     #[arg(long, value_name = "FILE")]
     split: Option<PathBuf>,
 
