@@ -3,6 +3,7 @@ use zerocopy::IntoBytes;
 use super::cache::{Record, check};
 use super::fields::place;
 use super::{AlignedBytes, AssetError, Cache, CacheMut, EncoderId, Key, Space, Tag, limits};
+use crate::kernels::LANES;
 
 /// Makes a cache section, from nothing or from another one, with as much room as it turns out to
 /// need.
@@ -102,7 +103,7 @@ fn copy(
     cache: &Cache<'_>,
     classes: usize,
     room: usize,
-    mut class_of: impl FnMut(usize) -> Option<u32>,
+    class_of: impl FnMut(usize) -> Option<u32>,
 ) -> Result<AlignedBytes, AssetError> {
     limits::check("keys", room, limits::MAX_KEYS)?;
     let record = Record {
@@ -117,9 +118,14 @@ fn copy(
     };
     let mut section = empty(record, cache.mean)?;
     let mut keys = CacheMut::parse(&mut section)?;
+    let class: Vec<_> = (0..cache.len).map(class_of).collect();
+    // until the first one that goes, every key keeps its place
+    let staying: Vec<u32> = class.iter().map_while(|class| *class).collect();
+    let whole = staying.len() / LANES * LANES;
+    keys.push_panels(cache, &staying[..whole])?;
     let mut codes = vec![0; cache.dim];
-    for index in 0..cache.len {
-        if let Some(class) = class_of(index) {
+    for (index, class) in class.into_iter().enumerate().skip(whole) {
+        if let Some(class) = class {
             cache.codes_into(index, &mut codes);
             let (scale, bias) = (cache.scale[index], cache.bias[index]);
             let key = Key { codes: &codes, scale, bias, weight: cache.weight[index], class };

@@ -231,7 +231,7 @@ impl Keeper {
 
     fn learn(&self, label: &str, shots: &[NewShot]) -> Result<Taught, KeeperError> {
         let label = label.trim();
-        self.change(|store| {
+        let taught = self.change(|store| {
             let learned = store.learn(label, shots)?;
             let head = store.head();
             let asset = head.asset()?;
@@ -244,7 +244,9 @@ impl Keeper {
                 duplicates: learned.duplicates.len(),
                 stale: learned.stale,
             })
-        })
+        })?;
+        self.store().keep_thumbnails(&taught.keys, shots);
+        Ok(taught)
     }
 
     /// Takes out one shot; a class that has nothing else goes with it.

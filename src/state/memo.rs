@@ -1,7 +1,8 @@
 use std::collections::HashMap;
-use std::hash::{BuildHasher, RandomState};
+use std::hash::BuildHasher;
 use std::sync::{Mutex, PoisonError};
 
+use foldhash::quality::RandomState;
 use zerocopy::IntoBytes;
 
 use super::OwnedProject;
@@ -13,7 +14,8 @@ const MAX_REMEMBERED: usize = 4096;
 /// nearly all of them are those of before.
 pub(super) fn remembering(project: OwnedProject) -> OwnedProject {
     let known = Mutex::new(HashMap::<u64, Vec<f32>>::new());
-    let hash = RandomState::new();
+    // The standard library's takes longer over all shots than the rest of a lesson.
+    let hash = RandomState::default();
     Box::new(move |feature| {
         let key = hash.hash_one(feature.as_bytes());
         let lock = || known.lock().unwrap_or_else(PoisonError::into_inner);

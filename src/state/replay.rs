@@ -2,7 +2,7 @@ use sha2::{Digest, Sha256};
 
 use super::operation::{Numbered, Operation};
 use super::{OwnedProject, StateError};
-use crate::asset::{AssetFile, Builder, FileError, HeadKind, Space, Tag};
+use crate::asset::{Asset, AssetFile, Builder, FileError, HeadKind, Space, Tag};
 use crate::fit::matrix::Workers;
 use crate::fit::{Change, Draft, Duplicate, FitError, Forget, Project, keys};
 
@@ -26,14 +26,22 @@ pub(super) struct Effect {
 }
 
 impl Workshop {
-    /// Has the shots of `head` projected, which is remembered.
+    /// Learns a shot that is known once more and throws it away. The projected shots are remembered, and
+    /// the memory that a lesson takes has been had from the system: together more than half of what the
+    /// first one would take.
     pub(super) fn prepare(&self, head: &AssetFile) {
-        let cache = head.asset().ok().and_then(|asset| asset.cache);
-        if let (Some(project), Some(cache)) =
-            (&self.project, cache.filter(|c| c.space == Space::Trunk))
-        {
-            (0..cache.len).for_each(|key| drop(project(&keys::decode(&cache, key))));
-        }
+        let Ok(Asset { labels: Some(labels), cache: Some(cache), .. }) = head.asset() else {
+            return;
+        };
+        let Some(label) = cache.class.first().and_then(|&class| labels.get(class as usize)) else {
+            return;
+        };
+        let mut feature = keys::decode(&cache, 0);
+        keys::normalize(&mut feature);
+        let shots = vec![(feature, String::new())];
+        // a class that is there: no head trains for it
+        let lesson = Operation::Learn { first_id: 1, label: label.to_owned(), shots };
+        let _ = self.apply(head, &lesson);
     }
 
     /// `head` with one more change.

@@ -126,8 +126,14 @@ impl Store {
         let first_id = self.next_id;
         let features = shots.iter().map(|shot| (shot.feature.clone(), shot.name.clone()));
         let operation = Operation::Learn { first_id, label, shots: features.collect() };
-        let effect = self.change(operation)?;
-        for (&key, shot) in effect.keys.iter().zip(shots) {
+        let Effect { keys, duplicates, new_class, stale, .. } = self.change(operation)?;
+        Ok(Learned { keys, duplicates, new_class, stale })
+    }
+
+    /// Keeps the small pictures of shots that were learned under `keys`, after what they are for was
+    /// told to whoever waits for it: nothing depends on them.
+    pub fn keep_thumbnails(&mut self, keys: &[u64], shots: &[NewShot]) {
+        for (&key, shot) in keys.iter().zip(shots) {
             let Some(jpeg) = &shot.thumbnail else { continue };
             if thumbnails::is_whole(jpeg, self.options.thumbnail_bytes) {
                 match &mut self.journal {
@@ -136,8 +142,6 @@ impl Store {
                 }
             }
         }
-        let Effect { keys, duplicates, new_class, stale, .. } = effect;
-        Ok(Learned { keys, duplicates, new_class, stale })
     }
 
     /// Takes out one shot. A class that has nothing else goes with it.

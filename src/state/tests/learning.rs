@@ -164,6 +164,7 @@ fn pictures_come_and_go_with_their_keys() {
     new[1].thumbnail = Some(JPEG.to_vec());
     new[2].thumbnail = Some(b"no picture".to_vec());
     let keys = store.learn("cup", &new).unwrap().keys;
+    store.keep_thumbnails(&keys, &new);
     let kept =
         |store: &Store| keys.iter().map(|&key| store.thumbnail(key).is_some()).collect::<Vec<_>>();
     assert_eq!(kept(&store), [true, true, false]);
@@ -306,6 +307,7 @@ fn another_encoder_is_refused_and_another_base_takes_the_shots_over() {
         let mut new = shots(&mut Random::new(2), 2);
         new[1].thumbnail = Some(JPEG.to_vec());
         let keys = store.learn("cup", &new).unwrap().keys;
+        store.keep_thumbnails(&keys, &new);
         let lone = shots(&mut Random::new(3), 1);
         store.learn("class 0", &lone).unwrap();
         store.move_key(keys[1], "mug").unwrap();
