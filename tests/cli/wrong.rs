@@ -1,4 +1,4 @@
-//! Wrong inputs of everything that reads features: `convert`, `eval --features` and `fit`.
+//! Wrong inputs of everything that reads features (`convert`, `eval --features` and `fit`), and of `build`.
 
 use tipcam::tensors::{Array, Element, write_npy, write_safetensors};
 
@@ -164,4 +164,28 @@ fn ten_thousand_classes_are_more_than_an_asset_has() {
     write("labels.npy", &Array::of_i32((0..TOO_MANY as i32).map(|i| i + 2_000_000_000)));
     convert(&[&archive], &output, &[]).fails_with(&["classes", "at most 4096"]);
     assert!(!Path::new(&output).exists());
+}
+
+#[test]
+fn classes_that_no_asset_has_room_for_are_told_before_photographs_are_encoded() {
+    needs_asset!();
+    let (folder, output) = (folder(), "own.tipcam");
+    let photos = folder.path().join("photos");
+    for class in 0..TOO_MANY {
+        fs::create_dir_all(photos.join(format!("class {class}"))).unwrap();
+    }
+    // the one photograph is none: it would be told first if it were looked at
+    fs::write(photos.join("class 0/1.jpg"), "broken").unwrap();
+    let list = path(&folder, "classes.txt");
+    let classes = |names: &mut dyn Iterator<Item = String>| {
+        fs::write(&list, names.collect::<Vec<_>>().join("\n")).unwrap();
+        let photos = photos.to_str().unwrap();
+        tipcam(&["build", "--shots", photos, "--classes", &list, "-o", &path(&folder, output)])
+    };
+    let many = classes(&mut (0..TOO_MANY).map(|class| format!("class {class}")));
+    let many = many.fails_with(&["photos", "10000 classes", "at most 4096", "--classes"]);
+    assert!(!many.err.contains("1.jpg"), "{}", many.err);
+    let long = format!("class 0 = {}", "x".repeat(65));
+    classes(&mut [long].into_iter()).fails_with(&["65 bytes", "at most 64"]);
+    assert!(!folder.path().join(output).exists());
 }

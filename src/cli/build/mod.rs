@@ -15,10 +15,11 @@ use super::dataset::{self, ClassPhotos};
 use super::head::{HeadName, Making, figures};
 use super::shared::Shared;
 use crate::asset::{
-    Asset, AssetFile, Builder, EncoderId, HeadKind, Metrics, Prompts, Provenance, Space, Tag,
+    Asset, AssetFile, Builder, EncoderId, HeadKind, Labels, Metrics, Prompts, Provenance, Space,
+    Tag,
 };
 use crate::fit::search::Search;
-use crate::fit::{self, Built, ClassSpec, Recipe, Shot, TextFile};
+use crate::fit::{self, Built, ClassSpec, Recipe, TextFile};
 use crate::pipeline::projector;
 
 use features::{Encoded, PhotoEncoder};
@@ -119,13 +120,14 @@ impl Build {
         }
 
         let text = self.text.as_ref().map(TextFile::open).transpose()?;
+        // before the photographs, which may take an hour
+        let specs = self.specs(&base, &classes, encoder.dim(), text.as_ref())?;
         let mut kept = match self.no_resume {
             true => Kept::default(),
             false => Kept::beside(&self.output, self.key(&base), encoder.dim()),
         };
         let Encoded { shots, found, outcome } =
             features::encode(&classes, &mut encoder, &mut kept)?;
-        let specs = self.specs(&base, &classes, &shots, text.as_ref())?;
         let project = projector(&base, kernels).with_context(|| file.name().to_owned())?;
         // without a projection the text is in the trunk's space
         let same = |trunk: &[f32]| trunk.to_vec();
@@ -169,15 +171,22 @@ impl Build {
         hash.finalize().into()
     }
 
-    /// The classes with their text, out of `--text` or the encoder's vocabulary.
+    /// The classes with their text, out of `--text` or the encoder's vocabulary, for features of `dim`
+    /// values.
     fn specs(
         &self,
         base: &Asset<'_>,
         classes: &[ClassPhotos],
-        shots: &[Shot],
+        dim: usize,
         text: Option<&TextFile>,
     ) -> Result<Vec<ClassSpec>> {
         let labels: Vec<String> = classes.iter().map(|class| class.label.clone()).collect();
+        Labels::encode(&labels).with_context(|| {
+            let folder = self.shots.display();
+            format!(
+                "{folder}: no asset has room for its classes (--classes FILE names those to take)"
+            )
+        })?;
         let texts: Vec<Option<Vec<f32>>> = match text.zip(self.text.as_ref()) {
             Some((text, path)) => {
                 ensure!(
@@ -185,7 +194,6 @@ impl Build {
                     "--text is for a CLIP's image encoder with its projection inside, as `tipcam encoder \
                      import` makes it without --projection: this encoder has a vocabulary of its own"
                 );
-                let dim = shots.first().map_or(text.dim(), |shot| shot.feature.len());
                 ensure!(
                     text.dim() == dim,
                     "{}: the text has {} values, a picture's feature {dim}: they must come from the same \
