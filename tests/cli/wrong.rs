@@ -7,6 +7,7 @@ use super::*;
 
 /// As many classes as no asset has.
 const TOO_MANY: usize = 10_000;
+const ONE_TOO_MANY: usize = 4_097;
 
 /// Arrays for `convert`, and the same as shots and test features for `eval`.
 pub(super) struct Arrays(pub(super) Vec<(&'static str, Array)>, pub(super) Vec<&'static str>);
@@ -171,19 +172,20 @@ fn classes_that_no_asset_has_room_for_are_told_before_photographs_are_encoded() 
     needs_asset!();
     let (folder, output) = (folder(), "own.tipcam");
     let photos = folder.path().join("photos");
-    for class in 0..TOO_MANY {
-        fs::create_dir_all(photos.join(format!("class {class}"))).unwrap();
+    for class in 0..ONE_TOO_MANY {
+        let own = photos.join(format!("class {class}"));
+        fs::create_dir_all(&own).unwrap();
+        // it would be told first if it were looked at
+        fs::write(own.join("1.jpg"), "broken").unwrap();
     }
-    // the one photograph is none: it would be told first if it were looked at
-    fs::write(photos.join("class 0/1.jpg"), "broken").unwrap();
     let list = path(&folder, "classes.txt");
     let classes = |names: &mut dyn Iterator<Item = String>| {
         fs::write(&list, names.collect::<Vec<_>>().join("\n")).unwrap();
         let photos = photos.to_str().unwrap();
         tipcam(&["build", "--shots", photos, "--classes", &list, "-o", &path(&folder, output)])
     };
-    let many = classes(&mut (0..TOO_MANY).map(|class| format!("class {class}")));
-    let many = many.fails_with(&["photos", "10000 classes", "at most 4096", "--classes"]);
+    let many = classes(&mut (0..ONE_TOO_MANY).map(|class| format!("class {class}")));
+    let many = many.fails_with(&["photos", "4097 classes", "at most 4096", "--classes"]);
     assert!(!many.err.contains("1.jpg"), "{}", many.err);
     let long = format!("class 0 = {}", "x".repeat(65));
     classes(&mut [long].into_iter()).fails_with(&["65 bytes", "at most 64"]);
