@@ -29,8 +29,8 @@ impl Workshop {
     /// Learns a shot that is known once more and throws it away. The projected shots are remembered, and
     /// the memory that a lesson takes has been had from the system: together more than half of what the
     /// first one would take.
-    pub(super) fn prepare(&self, head: &AssetFile) {
-        let Ok(Asset { labels: Some(labels), cache: Some(cache), .. }) = head.asset() else {
+    pub(super) fn prepare(&self, file: &AssetFile) {
+        let Ok(Asset { labels: Some(labels), cache: Some(cache), head, .. }) = file.asset() else {
             return;
         };
         let Some(label) = cache.class.first().and_then(|&class| labels.get(class as usize)) else {
@@ -39,9 +39,11 @@ impl Workshop {
         let mut feature = keys::decode(&cache, 0);
         keys::normalize(&mut feature);
         let shots = vec![(feature, String::new())];
-        // a class that is there: no head trains for it
+        // Most lessons are of a new class, which nobody can name so; for one the incremental head trains.
+        let trains = head.is_some_and(|params| params.kind == HeadKind::Incremental);
+        let label = if trains { label } else { " " };
         let lesson = Operation::Learn { first_id: 1, label: label.to_owned(), shots };
-        let _ = self.apply(head, &lesson);
+        let _ = self.apply(file, &lesson);
     }
 
     /// `head` with one more change.

@@ -1,5 +1,6 @@
 //! Wrong inputs of everything that reads features (`convert`, `eval --features` and `fit`), and of `build`.
 
+use tipcam::asset::limits::MAX_CLASSES;
 use tipcam::tensors::{Array, Element, write_npy, write_safetensors};
 
 use super::convert::convert;
@@ -7,7 +8,6 @@ use super::*;
 
 /// As many classes as no asset has.
 const TOO_MANY: usize = 10_000;
-const ONE_TOO_MANY: usize = 4_097;
 
 /// Arrays for `convert`, and the same as shots and test features for `eval`.
 pub(super) struct Arrays(pub(super) Vec<(&'static str, Array)>, pub(super) Vec<&'static str>);
@@ -172,7 +172,7 @@ fn classes_that_no_asset_has_room_for_are_told_before_photographs_are_encoded() 
     needs_asset!();
     let (folder, output) = (folder(), "own.tipcam");
     let photos = folder.path().join("photos");
-    for class in 0..ONE_TOO_MANY {
+    for class in 0..=MAX_CLASSES {
         let own = photos.join(format!("class {class}"));
         fs::create_dir_all(&own).unwrap();
         // it would be told first if it were looked at
@@ -184,7 +184,7 @@ fn classes_that_no_asset_has_room_for_are_told_before_photographs_are_encoded() 
         let photos = photos.to_str().unwrap();
         tipcam(&["build", "--shots", photos, "--classes", &list, "-o", &path(&folder, output)])
     };
-    let many = classes(&mut (0..ONE_TOO_MANY).map(|class| format!("class {class}")));
+    let many = classes(&mut (0..=MAX_CLASSES).map(|class| format!("class {class}")));
     let many = many.fails_with(&["photos", "4097 classes", "at most 4096", "--classes"]);
     assert!(!many.err.contains("1.jpg"), "{}", many.err);
     let long = format!("class 0 = {}", "x".repeat(65));

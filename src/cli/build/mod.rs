@@ -183,9 +183,7 @@ impl Build {
         let labels: Vec<String> = classes.iter().map(|class| class.label.clone()).collect();
         Labels::encode(&labels).with_context(|| {
             let folder = self.shots.display();
-            format!(
-                "{folder}: no asset has room for its classes (--classes FILE names those to take)"
-            )
+            format!("{folder}: its classes do not fit into an asset (--classes FILE chooses and renames)")
         })?;
         let texts: Vec<Option<Vec<f32>>> = match text.zip(self.text.as_ref()) {
             Some((text, path)) => {

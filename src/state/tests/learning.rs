@@ -1,5 +1,7 @@
 use std::fs;
 use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use super::*;
 use crate::asset::{HeadParams, RowKind};
@@ -58,13 +60,21 @@ fn a_store_learns_as_the_command_does() {
     let container = base.container().unwrap();
     let file = Builder::from_container(&container).section(Tag::HEAD, params.encode());
     let base: AssetFile = file.to_bytes().unwrap().try_into().unwrap();
-    let project: OwnedProject = Box::new(reversed);
+    let calls = Arc::new(AtomicUsize::new(0));
+    let counted = Arc::clone(&calls);
+    let project: OwnedProject = Box::new(move |feature| {
+        counted.fetch_add(1, Ordering::Relaxed);
+        reversed(feature)
+    });
     let mut store =
         Store::in_memory(base.clone(), Options::default(), Some(project), workers()).unwrap();
     store.prepare();
+    assert_eq!(store.head().bytes(), head_of(&base).unwrap().bytes());
+    let prepared = calls.load(Ordering::Relaxed);
     assert_eq!(store.space(), Space::Trunk);
     let new = shots(&mut Random::new(8), 3);
     store.learn("cup", &new).unwrap();
+    assert_eq!(calls.load(Ordering::Relaxed), prepared + 3, "only the new shots were projected");
     let new: Vec<_> = new.into_iter().map(|shot| (shot.feature, shot.name)).collect();
     let asset = base.asset().unwrap();
     let change = fit::learn(&asset, "cup", &new, Some(&reversed), workers()).unwrap();
