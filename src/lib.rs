@@ -14,6 +14,7 @@ pub mod decide;
 pub mod head;
 pub mod kernels;
 pub mod math;
+pub mod project;
 pub mod random;
 pub mod report;
 

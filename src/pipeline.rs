@@ -3,10 +3,9 @@
 
 use std::time::{Duration, Instant};
 
-use crate::asset::encoder::Projection;
-use crate::asset::{Asset, AssetError, AssetFile, FileError, HeadKind, HeadParams, Tag};
+use crate::asset::{Asset, AssetError, AssetFile, FileError, HeadKind, HeadParams};
 use crate::decide::{ClassRule, Decision, Thresholds};
-use crate::encoder::{Embedding, Encoder, EncoderError, project};
+use crate::encoder::{Embedding, Encoder, EncoderError};
 use crate::frame::{Frame, Preprocessor};
 use crate::head::{Buffers, Head, HeadError, Nearests, probabilities};
 use crate::kernels::Kernels;
@@ -82,62 +81,6 @@ impl Embedder {
         let encode = begun.elapsed() - preprocess;
         Ok((&self.embedding, Times { preprocess, encode, head: Duration::ZERO }))
     }
-}
-
-/// The map of an asset's encoder from trunk features to the text's space, as [`Embedding`] has it;
-/// none where there is neither a projection nor text. With text alone the trunk is in its space already.
-///
-/// # Errors
-/// A damaged section.
-pub fn projector<'a>(
-    asset: &Asset<'a>,
-    kernels: &'static Kernels,
-) -> Result<Option<impl Fn(&[f32]) -> Vec<f32> + Sync + use<'a>>, AssetError> {
-    let section = asset.container.section(Tag::PROJECTION);
-    if section.is_none() && asset.container.section(Tag::TEXT).is_none() {
-        return Ok(None);
-    }
-    let projection = section.map(Projection::parse).transpose()?;
-    Ok(Some(move |trunk: &[f32]| {
-        let Some(projection) = &projection else { return trunk.to_vec() };
-        let mut out = vec![0.0; projection.dim];
-        project(kernels, projection, trunk, &mut out);
-        out
-    }))
-}
-
-/// The same map, which keeps the file that it is in.
-///
-/// # Errors
-/// A damaged section.
-#[expect(clippy::type_complexity, reason = "the rooms that keep it have a name for it each")]
-pub fn owned_projector(
-    file: &AssetFile,
-    kernels: &'static Kernels,
-) -> Result<Option<Box<dyn Fn(&[f32]) -> Vec<f32> + Send + Sync>>, FileError> {
-    let dim = |file: &AssetFile| {
-        let asset = file.asset()?;
-        let Some(section) = asset.container.section(Tag::PROJECTION) else {
-            let text = asset.container.section(Tag::TEXT);
-            return Ok(text.map(|_| None));
-        };
-        let projection = Projection::parse(section).map_err(|error| file.error(error))?;
-        Ok::<_, FileError>(Some(Some(projection.dim)))
-    };
-    let Some(dim) = dim(file)? else { return Ok(None) };
-    let Some(dim) = dim else { return Ok(Some(Box::new(<[f32]>::to_vec))) };
-    let file = file.clone();
-    Ok(Some(Box::new(move |trunk| {
-        let mut out = vec![0.0; dim];
-        // the section was read above, and an opened file never changes
-        if let Ok(asset) = file.asset()
-            && let Some(section) = asset.container.section(Tag::PROJECTION)
-            && let Ok(projection) = Projection::parse(section)
-        {
-            project(kernels, &projection, trunk, &mut out);
-        }
-        out
-    })))
 }
 
 /// A class of an answer.

@@ -5,10 +5,10 @@ use std::path::{Path, PathBuf};
 
 use tipcam::asset::{AssetFile, EncoderId, Space};
 use tipcam::fit::features::FeatureFile;
-use tipcam::fit::{ClassSpec, Shot, text};
+use tipcam::fit::{ClassSpec, OwnedProjector, Shot, projector, text};
 use tipcam::frame::{Decoder, Frame};
 use tipcam::kernels;
-use tipcam::pipeline::{Embedder, projector};
+use tipcam::pipeline::Embedder;
 use tipcam::random::Random;
 
 use super::Result;
@@ -44,8 +44,6 @@ pub(crate) struct Picture {
     pub(crate) projected: Vec<f32>,
 }
 
-type Project = Box<dyn Fn(&[f32]) -> Vec<f32> + Sync>;
-
 pub(crate) struct Set {
     pub(crate) encoder: EncoderId,
     pub(crate) space: Space,
@@ -53,7 +51,7 @@ pub(crate) struct Set {
     /// Shots of each class.
     shots: Vec<Vec<Shot>>,
     pub(crate) test: Vec<Picture>,
-    pub(crate) project: Option<Project>,
+    pub(crate) project: Option<OwnedProjector>,
 }
 
 impl Set {
@@ -184,7 +182,7 @@ fn photographs(train: Vec<PathBuf>, test: Vec<PathBuf>) -> Result<Set> {
     let classes =
         labels.into_iter().map(|(label, _)| ClassSpec { text: find(&label), label }).collect();
     let project = projector(&asset, kernels::best())?;
-    let project = project.map(|project| Box::new(project) as Project);
+    let project = project.map(|project| Box::new(project) as OwnedProjector);
     let (encoder, space) = (asset.container.encoder_id(), Space::Trunk);
     Ok(Set { encoder, space, classes, shots, test: pictures, project })
 }

@@ -130,7 +130,7 @@ fn run(name: &str, set: &Set, kind: HeadKind, shots: usize, seeds: u64) -> Resul
             space: set.space,
             classes: &set.classes,
             shots: &drawn,
-            project: set.project.as_deref().map(|project| project as &tipcam::fit::Project<'_>),
+            project: set.project.as_deref().map(|project| project as &dyn tipcam::fit::Projector),
             method: Method { measure: false, seed, ..kind.into() },
             search: Search::LeaveOneOut,
             threads: workers.threads,

@@ -1,6 +1,7 @@
 use half::f16;
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
 
+use super::encoder::Projection;
 use super::fields::Fields;
 use super::{AssetError, Space, Tag, limits};
 
@@ -16,40 +17,30 @@ pub(super) struct Record {
     pub(super) reserved: [u32; 2],
 }
 
-/// The branch of an adapter.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Branch {
-    /// `up f`, with `up` square.
-    Linear,
-    /// `relu(up relu(down f))`.
-    Bottleneck,
-}
+/// Numbers of the kinds in the file: places in [`Adapter::KINDS`].
+const LINEAR: u32 = 0;
+const BOTTLENECK: u32 = 1;
+const PROJECTION: u32 = 2;
 
-impl Branch {
-    /// Every kind; the place in this list is the number in the file.
-    pub const ALL: [Self; 2] = [Self::Linear, Self::Bottleneck];
-
-    /// The name for people.
-    #[must_use]
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::Linear => "linear",
-            Self::Bottleneck => "bottleneck",
-        }
-    }
-}
-
-/// A map of a feature onto one of the same size, `g = norm(keep f + ratio branch(f))`, which text
-/// weights and linear term of its space read in place of f. Keys are compared with f itself.
+/// What text weights and linear term read in place of one of the encoder's features. Keys are
+/// compared with the feature itself.
 #[derive(Clone, Copy, Debug)]
-pub struct Adapter<'a> {
-    /// What the branch computes.
-    pub branch: Branch,
+pub enum Adapter<'a> {
+    /// A branch beside a feature: linear or a bottleneck.
+    Branch(Branch<'a>),
+    /// From the trunk's feature, in place of the encoder's own projection.
+    Projection(Projection<'a>),
+}
+
+/// A map of a feature onto one of the same size: `norm(keep f + ratio branch(f))`.
+#[derive(Clone, Copy, Debug)]
+pub struct Branch<'a> {
     /// The feature that is replaced.
     pub space: Space,
     /// Dimensions of the feature.
     pub dim: usize,
-    /// Values between the two layers of a bottleneck; 0 for a linear branch.
+    /// Values between the two layers of a bottleneck, `relu(up relu(down f))`; 0 for a linear branch,
+    /// `up f`.
     pub hidden: usize,
     /// Factor of the feature itself.
     pub keep: f32,
@@ -62,6 +53,9 @@ pub struct Adapter<'a> {
 }
 
 impl<'a> Adapter<'a> {
+    /// Names of the kinds, for people; the place in this list is the number in the file.
+    pub const KINDS: [&'static str; 3] = ["linear", "bottleneck", "projection"];
+
     /// Reads section [`Tag::ADAPTER`].
     ///
     /// # Errors
@@ -71,27 +65,73 @@ impl<'a> Adapter<'a> {
         let record = fields.record::<Record>()?;
         let (dim, hidden) = (record.dim as usize, record.hidden as usize);
         limits::check("dimensions of a feature", dim, limits::MAX_DIM)?;
-        limits::check("dimensions of a bottleneck", hidden, limits::MAX_DIM)?;
-        let branch = Branch::ALL.get(record.kind as usize);
-        let (Some(&branch), Some(&space)) = (branch, Space::ALL.get(record.space as usize)) else {
-            return Err(Tag::ADAPTER.corrupt("its kind or its space is unknown to this version"));
+        limits::check("values that an adapter reads", hidden, limits::MAX_DIM)?;
+        let Some(&space) = Space::ALL.get(record.space as usize) else {
+            return Err(Tag::ADAPTER.corrupt("its space is unknown to this version"));
         };
-        if (branch == Branch::Linear) != (hidden == 0) {
-            return Err(Tag::ADAPTER.corrupt("a bottleneck, and nothing else, has a width"));
+        if record.kind == BOTTLENECK && hidden == 0 || record.kind == LINEAR && hidden != 0 {
+            return Err(Tag::ADAPTER.corrupt("a bottleneck has a width, a linear branch has none"));
         }
-        let up = if hidden == 0 { dim } else { hidden };
-        let view = Self {
-            branch,
-            space,
-            dim,
-            hidden,
-            keep: record.keep,
-            ratio: record.ratio,
-            down: fields.array(hidden * dim)?,
-            up: fields.array(dim * up)?,
+        let view = match record.kind {
+            LINEAR | BOTTLENECK => Self::Branch(Branch {
+                space,
+                dim,
+                hidden,
+                keep: record.keep,
+                ratio: record.ratio,
+                down: fields.array(hidden * dim)?,
+                up: fields.array(dim * if hidden == 0 { dim } else { hidden })?,
+            }),
+            PROJECTION if space == Space::Projected => Self::Projection(Projection {
+                trunk: hidden,
+                dim,
+                bias: fields.array(dim)?,
+                image_mean: fields.array(dim)?,
+                weight: fields.array(dim * hidden)?,
+            }),
+            PROJECTION => {
+                return Err(Tag::ADAPTER.corrupt("a projection replaces the projected feature"));
+            }
+            _ => return Err(Tag::ADAPTER.corrupt("its kind is unknown to this version")),
         };
         fields.end()?;
         Ok(view)
+    }
+
+    /// The feature that is replaced.
+    #[must_use]
+    pub const fn space(&self) -> Space {
+        match self {
+            Self::Branch(branch) => branch.space,
+            Self::Projection(_) => Space::Projected,
+        }
+    }
+
+    /// Dimensions of the feature that is replaced.
+    #[must_use]
+    pub const fn dim(&self) -> usize {
+        match self {
+            Self::Branch(branch) => branch.dim,
+            Self::Projection(projection) => projection.dim,
+        }
+    }
+
+    /// The feature that is read, and its dimensions.
+    #[must_use]
+    pub const fn reads(&self) -> (Space, usize) {
+        match self {
+            Self::Branch(branch) => (branch.space, branch.dim),
+            Self::Projection(projection) => (Space::Trunk, projection.trunk),
+        }
+    }
+
+    /// Values between two layers.
+    #[must_use]
+    pub const fn hidden(&self) -> usize {
+        match self {
+            Self::Branch(branch) => branch.hidden,
+            Self::Projection(_) => 0,
+        }
     }
 
     /// All values are finite.
@@ -99,20 +139,24 @@ impl<'a> Adapter<'a> {
     /// # Errors
     /// [`AssetError::Corrupt`].
     pub fn validate(&self) -> Result<(), AssetError> {
-        let mut weights = self.down.iter().chain(self.up);
-        let finite = weights.all(|&bits| f16::from_bits(bits).is_finite());
-        if !finite || !self.keep.is_finite() || !self.ratio.is_finite() {
-            return Err(Tag::ADAPTER.corrupt("a weight is not finite"));
-        }
-        Ok(())
+        let finite = |bits: &[u16]| bits.iter().all(|&bits| f16::from_bits(bits).is_finite());
+        let all = match self {
+            Self::Branch(Branch { keep, ratio, down, up, .. }) => {
+                finite(down) && finite(up) && keep.is_finite() && ratio.is_finite()
+            }
+            Self::Projection(Projection { weight, bias, image_mean, .. }) => {
+                finite(weight) && bias.iter().chain(*image_mean).all(|value| value.is_finite())
+            }
+        };
+        if all { Ok(()) } else { Err(Tag::ADAPTER.corrupt("a weight is not finite")) }
     }
 
-    /// Writes the section; `down` is empty for a linear branch.
+    /// Writes the section of a branch; `down` is empty for a linear one.
     ///
     /// # Errors
     /// [`AssetError::Limit`]; [`AssetError::Corrupt`] if the slices' lengths do not fit.
     #[cfg(feature = "std")]
-    pub fn encode(
+    pub fn encode_branch(
         space: Space,
         dim: usize,
         [keep, ratio]: [f32; 2],
@@ -120,12 +164,8 @@ impl<'a> Adapter<'a> {
         up: &[f32],
     ) -> Result<Vec<u8>, AssetError> {
         let hidden = down.len() / dim.max(1);
-        let branch = if hidden == 0 { Branch::Linear } else { Branch::Bottleneck };
-        let bits = |values: &[f32]| -> Vec<u16> {
-            values.iter().map(|&value| f16::from_f32(value).to_bits()).collect()
-        };
         let record = Record {
-            kind: branch as u32,
+            kind: if hidden == 0 { LINEAR } else { BOTTLENECK },
             space: space as u32,
             dim: dim as u32,
             hidden: hidden as u32,
@@ -133,9 +173,43 @@ impl<'a> Adapter<'a> {
             ratio,
             reserved: [0; 2],
         };
-        let section = super::fields::Writer::new(&record).array(&bits(down)).array(&bits(up)).end();
-        let aligned = super::AlignedBytes::from(&section[..]);
-        Adapter::parse(&aligned)?.validate()?;
-        Ok(section)
+        let writer = super::fields::Writer::new(&record);
+        checked(writer.array(&bits(down)).array(&bits(up)).end())
     }
+
+    /// Writes the section of a projection: `weight` `[dim][trunk]`, `bias` and `image_mean` `[dim]`.
+    ///
+    /// # Errors
+    /// [`AssetError::Limit`]; [`AssetError::Corrupt`] if the slices' lengths do not fit.
+    #[cfg(feature = "std")]
+    pub fn encode_projection(
+        weight: &[f32],
+        bias: &[f32],
+        image_mean: &[f32],
+    ) -> Result<Vec<u8>, AssetError> {
+        let dim = bias.len();
+        let record = Record {
+            kind: PROJECTION,
+            space: Space::Projected as u32,
+            dim: dim as u32,
+            hidden: (weight.len() / dim.max(1)) as u32,
+            keep: 0.0,
+            ratio: 1.0,
+            reserved: [0; 2],
+        };
+        let writer = super::fields::Writer::new(&record);
+        checked(writer.array(bias).array(image_mean).array(&bits(weight)).end())
+    }
+}
+
+#[cfg(feature = "std")]
+fn bits(values: &[f32]) -> Vec<u16> {
+    values.iter().map(|&value| f16::from_f32(value).to_bits()).collect()
+}
+
+#[cfg(feature = "std")]
+fn checked(section: Vec<u8>) -> Result<Vec<u8>, AssetError> {
+    let aligned = super::AlignedBytes::from(&section[..]);
+    Adapter::parse(&aligned)?.validate()?;
+    Ok(section)
 }

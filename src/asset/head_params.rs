@@ -44,8 +44,8 @@ pub enum HeadKind {
     ClipAdapter,
     /// Meta-Adapter: attention over a class's shots (Cheng et al. 2023, arXiv 2311.03774).
     MetaAdapter,
-    /// ProLIP's linear form for a closed encoder: a trained square matrix on the feature, held near
-    /// to the identity (Fahes et al. 2024, arXiv 2410.05270).
+    /// ProLIP: the encoder's last projection, trained and held near to what it was; for features that
+    /// come without one, a square matrix held near to the identity (Fahes et al. 2024, arXiv 2410.05270).
     #[serde(rename = "prolip")]
     ProLip,
     /// A linear adapter for classes that come in tasks, with retention of what it knew (Liu et al.

@@ -121,7 +121,8 @@ impl<'a> Asset<'a> {
                 text.map(|text| (Tag::TEXT, text.dim)),
                 self.cache.and_then(|c| of(Tag::CACHE, c.space == space, c.dim)),
                 self.linear.and_then(|l| of(Tag::LINEAR, l.space == space, l.dim)),
-                self.adapter.and_then(|a| of(Tag::ADAPTER, a.space == space, a.dim)),
+                self.adapter.and_then(|a| of(Tag::ADAPTER, a.space() == space, a.dim())),
+                self.adapter.and_then(|a| of(Tag::ADAPTER, a.reads().0 == space, a.reads().1)),
                 self.bank.and_then(|b| of(Tag::BANK, b.keys.space == space, b.feature_dim)),
             ];
             let mut readers = readers.into_iter().flatten();

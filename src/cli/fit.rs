@@ -12,11 +12,12 @@ use super::shared::{Format, Shared};
 use super::{Outcome, complain};
 use crate::asset::{Asset, AssetFile, Builder, Calibration, HeadKind, Metrics, Tag};
 use crate::fit::advice::{self, Confused};
+use crate::fit::projector;
 use crate::fit::unknown::{Seen, Unknown, with_negatives};
 use crate::fit::{self, Built, Change, Ingredients};
 use crate::frame::{Decoder, Frame, source};
 use crate::head::{Buffers, Head, best, probabilities};
-use crate::pipeline::{Embedder, projector};
+use crate::pipeline::Embedder;
 use crate::state::FolderLock;
 
 /// Confused classes that are named.
@@ -65,7 +66,7 @@ impl Fit {
         let workers = shared.workers()?;
         let ingredients = Ingredients::of(&asset)?;
         let project = projector(&asset, kernels).with_context(|| file.name().to_owned())?;
-        let project = project.as_ref().map(|project| project as &fit::Project<'_>);
+        let project = project.as_ref().map(|project| project as &dyn fit::Projector);
         let recipe = ingredients.recipe(HeadKind::Tip.into(), project, workers);
         let mut built = Making { head: self.head, seed: self.seed, shared }.run(recipe)?;
         let mut change = fit::refit(&asset, &built)?;

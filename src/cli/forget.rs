@@ -7,7 +7,7 @@ use super::Outcome;
 use super::edit::Target;
 use super::shared::Shared;
 use crate::fit;
-use crate::pipeline::projector;
+use crate::fit::projector;
 
 /// Forget a class, or one learned photograph
 #[derive(Args)]
@@ -33,7 +33,7 @@ impl Forget {
             _ => fit::Forget::Class(&self.what),
         };
         let project = projector(&asset, shared.kernels()?)?;
-        let project = project.as_ref().map(|project| project as &fit::Project<'_>);
+        let project = project.as_ref().map(|project| project as &dyn fit::Projector);
         let change = fit::forget(&asset, what, project, shared.workers()?)?;
         target.write(&asset, &change, shared)?;
         Ok(Outcome::Done)

@@ -36,7 +36,7 @@ pub(super) enum HeadName {
     ClipAdapter,
     /// Attention over the shots of a class
     MetaAdapter,
-    /// A trained linear map of the feature, held near to the identity
+    /// The encoder's last projection, trained and held near to what it was
     #[value(name = "prolip")]
     ProLip,
     /// A linear map for classes that come in tasks

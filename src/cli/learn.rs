@@ -11,7 +11,7 @@ use super::shots::{self, ShotEncoder};
 use super::{Outcome, complain, note};
 use crate::asset::{AssetFile, Space};
 use crate::fit;
-use crate::pipeline::projector;
+use crate::fit::projector;
 
 /// Learn a class from a few photographs
 #[derive(Args)]
@@ -73,7 +73,7 @@ impl Learn {
             target.file.name()
         );
         let project = projector(&asset, shared.kernels()?)?;
-        let project = project.as_ref().map(|project| project as &fit::Project<'_>);
+        let project = project.as_ref().map(|project| project as &dyn fit::Projector);
         let workers = shared.workers()?;
         let change = fit::learn(&asset, class, &shots, project, workers)?;
         for duplicate in &change.duplicates {

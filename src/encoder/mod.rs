@@ -10,9 +10,6 @@ mod graph;
 #[cfg(feature = "import")]
 pub mod import;
 mod ops;
-mod project;
-
-pub use project::project;
 
 use std::ops::Range;
 use std::sync::Arc;
@@ -26,6 +23,7 @@ use self::ops::Slot;
 use crate::asset::encoder::{Element, LayerKind, Layers, Projection};
 use crate::asset::{AssetError, AssetFile, Container, EncoderId, Preprocess, Tag};
 use crate::kernels::{Kernels, Out};
+use crate::project::{normalize, project};
 
 /// Most threads that an encoder takes.
 pub const MAX_THREADS: usize = 64;
@@ -240,7 +238,7 @@ impl Encoder {
     ) -> Result<(), EncoderError> {
         self.check(pixels)?;
         self.run(pixels, &mut out.trunk, times).map_err(EncoderError::Graph)?;
-        project::normalize(self.kernels, &mut out.trunk);
+        normalize(self.kernels, &mut out.trunk);
         match &self.projection {
             None => out.projected.clear(),
             Some((range, dim)) => {

@@ -8,7 +8,7 @@ use super::edit::{Change, DUPLICATE, Duplicate, Forget};
 use super::matrix::Workers;
 use super::refit::{refresh, without_parts};
 use super::rows::{ClassShots, Rows};
-use super::{FitError, Project, keys, text};
+use super::{FitError, Projector, keys, text};
 use crate::asset::{
     Asset, AssetError, CacheBuilder, HeadParams, Key, KeyNames, Labels, RowKind, Space, Tag,
 };
@@ -230,7 +230,7 @@ impl<'a> Draft<'a> {
     /// A limit is exceeded.
     pub fn finish(
         mut self,
-        project: Option<&Project<'_>>,
+        project: Option<&dyn Projector>,
         workers: Workers,
     ) -> Result<Change, FitError> {
         let replaced = self.sections(project)?;
@@ -356,7 +356,10 @@ impl<'a> Draft<'a> {
     }
 
     /// The changed sections: weights follow the numbers of shots, rows from shots the shots.
-    fn sections(&mut self, project: Option<&Project<'_>>) -> Result<Vec<(Tag, Vec<u8>)>, FitError> {
+    fn sections(
+        &mut self,
+        project: Option<&dyn Projector>,
+    ) -> Result<Vec<(Tag, Vec<u8>)>, FitError> {
         if let Some(cache) = &mut self.cache {
             weigh(cache, self.params.reference_shots)?;
             let view = cache.view()?;

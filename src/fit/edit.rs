@@ -1,5 +1,5 @@
 use super::matrix::Workers;
-use super::{Draft, FitError, Project};
+use super::{Draft, FitError, Projector};
 use crate::asset::{Asset, Builder, Container, Space, Tag};
 
 /// From this cosine on two shots are near-duplicates: frames of one scene, or the same photograph.
@@ -64,7 +64,7 @@ pub fn learn(
     asset: &Asset<'_>,
     label: &str,
     shots: &[(Vec<f32>, String)],
-    project: Option<&Project<'_>>,
+    project: Option<&dyn Projector>,
     workers: Workers,
 ) -> Result<Change, FitError> {
     let has_encoder = asset.container.section(Tag::LAYERS).is_some();
@@ -87,7 +87,7 @@ pub fn learn(
 pub fn forget(
     asset: &Asset<'_>,
     what: Forget<'_>,
-    project: Option<&Project<'_>>,
+    project: Option<&dyn Projector>,
     workers: Workers,
 ) -> Result<Change, FitError> {
     let mut draft = Draft::new(asset, Space::Projected)?;

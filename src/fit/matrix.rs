@@ -109,6 +109,20 @@ impl Matrix {
         self
     }
 
+    /// `self * factor`.
+    #[must_use]
+    pub fn scaled(mut self, factor: f32) -> Self {
+        self.data.iter_mut().for_each(|value| *value *= factor);
+        self
+    }
+
+    /// Adds `values * factor` to every row.
+    pub fn add_to_rows(&mut self, factor: f32, values: &[f32]) {
+        for row in self.data.chunks_exact_mut(self.columns.max(1)) {
+            row.iter_mut().zip(values).for_each(|(out, value)| *out += factor * value);
+        }
+    }
+
     /// `self · otherᵀ`: the product of every row with every row of `other`.
     #[must_use]
     pub fn times_transposed(&self, other: &Self, workers: Workers) -> Self {

@@ -25,6 +25,7 @@ mod edit;
 mod error;
 mod evaluate;
 mod leave_one_out;
+mod projector;
 mod recipe;
 mod refit;
 mod review;
@@ -36,15 +37,14 @@ pub use draft::{Draft, Forgotten, Learned, Moved};
 pub use edit::{Change, DUPLICATE, Duplicate, Forget, forget, learn};
 pub use error::FitError;
 pub use evaluate::{ClassScore, Evaluation, Summary};
+pub use projector::{
+    AssetProjector, OwnedProjector, ProjectionWeights, Projector, owned_projector, projector,
+};
 pub use recipe::{ClassSpec, Method, Recipe, Shot};
 pub use refit::{Ingredients, refit, refit_pays};
 pub use review::{Review, review};
 pub use text_file::TextFile;
 pub use unknown::Unknown;
-
-/// Maps a unit-norm trunk feature into the space of the text, as the encoder does it: with both
-/// centred and of unit norm.
-pub type Project<'p> = dyn Fn(&[f32]) -> Vec<f32> + Sync + 'p;
 
 #[cfg(test)]
 mod tests;

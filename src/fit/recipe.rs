@@ -2,7 +2,7 @@ use super::heads::{Features, Setting, Task};
 use super::matrix::{Matrix, Workers};
 use super::search::Search;
 use super::train::Progress;
-use super::{FitError, Project, keys};
+use super::{FitError, Projector, keys};
 use crate::asset::{EncoderId, HeadKind, Space};
 use crate::kernels::Kernels;
 
@@ -37,7 +37,7 @@ pub struct Recipe<'r> {
     /// Shots in the order of the keys.
     pub shots: &'r [Shot],
     /// From a trunk feature to the text's space; none without text or if the keys live there already.
-    pub project: Option<&'r Project<'r>>,
+    pub project: Option<&'r (dyn Projector + 'r)>,
     /// The head to make.
     pub method: Method<'r>,
     /// Where the plain heads' alpha and beta come from.
@@ -96,6 +96,7 @@ impl Recipe<'_> {
             reference_shots: counts.into_iter().max().unwrap_or(0) as f32,
             seed: self.method.seed,
             rows: None,
+            projection: has_text.then_some(self.project).flatten().and_then(Projector::weights),
         };
         task.with_rows()
     }
@@ -142,7 +143,7 @@ impl Recipe<'_> {
         match (self.space, self.project) {
             (Space::Projected, _) => Some(shots.map(|shot| shot.feature.clone()).collect()),
             (Space::Trunk, Some(project)) => {
-                Some(shots.map(|shot| project(&shot.feature)).collect())
+                Some(shots.map(|shot| project.project(&shot.feature)).collect())
             }
             (Space::Trunk, None) => None,
         }

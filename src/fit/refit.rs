@@ -3,12 +3,12 @@
 
 use half::f16;
 
-use super::heads::{self, AdapterWeights, Classifier, LinearTerm, Setting, Task};
+use super::heads::{self, Classifier, LinearTerm, Setting, Task};
 use super::matrix::{Matrix, Workers};
 use super::search::Search;
 use super::train::incremental;
 use super::train::meta_adapter::MetaWeights;
-use super::{Built, Change, ClassSpec, FitError, Method, Project, Recipe, Shot, keys, sections};
+use super::{Built, Change, ClassSpec, FitError, Method, Projector, Recipe, Shot, keys, sections};
 use crate::asset::{
     Adapter, Asset, Bank, CacheBuilder, EncoderId, HeadKind, HeadParams, Linear, Meta, Space, Tag,
     TextWeights,
@@ -60,7 +60,7 @@ impl Ingredients {
     pub fn recipe<'r>(
         &'r self,
         method: Method<'r>,
-        project: Option<&'r Project<'r>>,
+        project: Option<&'r (dyn Projector + 'r)>,
         Workers { kernels, threads }: Workers,
     ) -> Recipe<'r> {
         Recipe {
@@ -128,7 +128,7 @@ pub(super) fn refresh(
     before: &Asset<'_>,
     after: &Asset<'_>,
     class_of: impl Fn(usize) -> Option<usize>,
-    project: Option<&Project<'_>>,
+    project: Option<&dyn Projector>,
     workers: Workers,
 ) -> Result<Refreshed, FitError> {
     let params = after.head.ok_or(Tag::HEAD.missing())?;
@@ -158,13 +158,16 @@ pub(super) fn refresh(
             out.replaced.push(linear(heads::meta_rows(&task, &meta_weights(&meta)))?);
         }
         HeadKind::ClipAdapter | HeadKind::ProLip | HeadKind::Incremental => {
-            out.replaced.extend(Classifier::new(&task).linear().map(linear).transpose()?);
             let known = before.labels.map_or(0, |labels| labels.count());
-            let adapter = before.adapter.ok_or(Tag::ADAPTER.missing())?;
+            let Adapter::Branch(adapter) = before.adapter.ok_or(Tag::ADAPTER.missing())? else {
+                // A projection is read by the text's rows alone.
+                return Ok(Refreshed { stale: true, ..out });
+            };
+            out.replaced.extend(Classifier::new(&task).linear().map(linear).transpose()?);
             if params.kind == HeadKind::Incremental && classes > known {
-                let old = adapter_weights(&adapter).up;
+                let old = floats(adapter.up, adapter.dim);
                 let up = incremental::next(&task, known..classes, &old, &|_| {});
-                let section = Adapter::encode(space, up.rows(), [1.0, 1.0], &[], &up.data)?;
+                let section = Adapter::encode_branch(space, up.rows(), [1.0, 1.0], &[], &up.data)?;
                 out.replaced.push((Tag::ADAPTER, section));
             } else {
                 out.stale = true;
@@ -208,16 +211,6 @@ fn renumbered(
 fn floats(bits: &[u16], columns: usize) -> Matrix {
     let values: Vec<f32> = bits.iter().map(|&bits| f16::from_bits(bits).to_f32()).collect();
     Matrix::from_rows(values.chunks_exact(columns.max(1)), columns)
-}
-
-fn adapter_weights(adapter: &Adapter<'_>) -> AdapterWeights {
-    let columns = if adapter.hidden == 0 { adapter.dim } else { adapter.hidden };
-    AdapterWeights {
-        keep: adapter.keep,
-        ratio: adapter.ratio,
-        down: (adapter.hidden > 0).then(|| floats(adapter.down, adapter.dim)),
-        up: floats(adapter.up, columns),
-    }
 }
 
 fn meta_weights(meta: &Meta<'_>) -> MetaWeights {

@@ -2,7 +2,7 @@ use super::build::Ground;
 use super::folds::{Held, hold_out};
 use super::heads::Setting;
 use super::matrix::Workers;
-use super::{FitError, Ingredients, Project, search};
+use super::{FitError, Ingredients, Projector, search};
 use crate::asset::{Asset, HeadKind, HeadParams, Tag};
 
 /// How the shots of an asset are answered by the others.
@@ -23,7 +23,7 @@ pub struct Review {
 /// The asset has no head.
 pub fn review(
     asset: &Asset<'_>,
-    project: Option<&Project<'_>>,
+    project: Option<&dyn Projector>,
     workers: Workers,
 ) -> Result<Review, FitError> {
     let HeadParams { kind, alpha, beta, gamma, text_gain, row_gain, .. } =

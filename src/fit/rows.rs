@@ -6,8 +6,9 @@
 //! measured by leave-one-out (`search`), so that a class is neither favoured nor put back for
 //! lacking text.
 
-use super::Project;
+use super::Projector;
 use super::keys::decode;
+use super::matrix::Matrix;
 use crate::asset::{AssetError, Cache, RowKind, Space, TextWeights};
 
 /// Rows of text weights before they are rounded to f16.
@@ -35,6 +36,19 @@ impl Rows {
         }
         let kind = |text: &Option<_>| if text.is_some() { RowKind::Text } else { RowKind::Empty };
         Self { kinds: texts.iter().map(kind).collect(), mean, weights }
+    }
+
+    /// `[classes][dim]`
+    #[must_use]
+    pub fn matrix(&self) -> Matrix {
+        let dim = self.mean.len();
+        Matrix::from_rows(self.weights.chunks_exact(dim.max(1)), dim)
+    }
+
+    /// Whether every class has a row.
+    #[must_use]
+    pub fn is_complete(&self) -> bool {
+        !self.kinds.contains(&RowKind::Empty)
     }
 
     /// Empties the rows that come from shots.
@@ -86,11 +100,11 @@ pub struct ClassShots {
 impl ClassShots {
     /// Projects every key of a cache. None if the keys live in the trunk and there is no projection.
     #[must_use]
-    pub fn new(cache: &Cache<'_>, project: Option<&Project<'_>>) -> Option<Self> {
+    pub fn new(cache: &Cache<'_>, project: Option<&dyn Projector>) -> Option<Self> {
         let rows: Vec<Vec<f32>> = match (cache.space, project) {
             (Space::Projected, _) => (0..cache.len).map(|key| decode(cache, key)).collect(),
             (Space::Trunk, Some(project)) => {
-                (0..cache.len).map(|key| project(&decode(cache, key))).collect()
+                (0..cache.len).map(|key| project.project(&decode(cache, key))).collect()
             }
             (Space::Trunk, None) => return None,
         };

@@ -1,8 +1,8 @@
 //! A model of floats as sections of an asset: f16 and i8, read by [`crate::head`].
 
-use super::heads::{AdapterWeights, Keys, Model};
+use super::heads::{AdapterWeights, BranchWeights, Keys, Model};
 use super::train::meta_adapter::MetaWeights;
-use super::{FitError, keys};
+use super::{FitError, ProjectionWeights, keys};
 use crate::asset::{Adapter, Bank, CacheBuilder, EncoderId, Key, Linear, Meta, Space, Tag};
 
 /// The sections of a model whose keys live in `space`. Plain Tip-Adapter's keys are the cache's and are
@@ -34,9 +34,15 @@ pub(super) fn encode(
 }
 
 fn adapter(weights: &AdapterWeights, space: Space) -> Result<Vec<u8>, FitError> {
-    let AdapterWeights { keep, ratio, down, up } = weights;
-    let down = down.as_ref().map(|down| &down.data[..]).unwrap_or_default();
-    Ok(Adapter::encode(space, up.rows(), [*keep, *ratio], down, &up.data)?)
+    Ok(match weights {
+        AdapterWeights::Branch(BranchWeights { keep, ratio, down, up }) => {
+            let down = down.as_ref().map(|down| &down.data[..]).unwrap_or_default();
+            Adapter::encode_branch(space, up.rows(), [*keep, *ratio], down, &up.data)?
+        }
+        AdapterWeights::Projection(ProjectionWeights { weight, bias, image_mean }) => {
+            Adapter::encode_projection(&weight.data, bias, image_mean)?
+        }
+    })
 }
 
 fn bank(own: &Keys, encoder: EncoderId, space: Space, classes: usize) -> Result<Vec<u8>, FitError> {

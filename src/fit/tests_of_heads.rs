@@ -1,10 +1,13 @@
 //! Every head on made-up features: classes that lack something, changes, choices, wrong inputs.
 
+use std::sync::Arc;
+
 use super::folds::{compare, folds, simplest};
 use super::heads::{BY_SIMPLICITY, Setting};
+use super::matrix::Matrix;
 use super::tests::{DIM, ENCODER, Random, answer, apply, made_up, recipe, workers};
 use super::*;
-use crate::asset::{Asset, HeadKind, Space, Tag};
+use crate::asset::{Adapter, Asset, HeadKind, Space, Tag};
 
 /// Every head that is more than text and cache.
 fn made() -> impl Iterator<Item = HeadKind> {
@@ -66,30 +69,86 @@ fn every_head_can_do_with_text_in_another_space() {
         text.truncate(DIM / 2);
         keys::normalize(text);
     }
-    let project = |trunk: &[f32]| {
-        let mut half = trunk[..DIM / 2].to_vec();
-        keys::normalize(&mut half);
-        half
-    };
     for kind in made() {
         let recipe = Recipe {
             method: Method { setting: Some(Setting::default_for(kind, false)), ..kind.into() },
             space: Space::Trunk,
-            project: Some(&project),
+            project: Some(&half),
             ..recipe(&classes, &shots)
         };
         let bytes = build(&recipe).unwrap().to_bytes(ENCODER).unwrap();
-        let asset = Asset::open(&bytes).unwrap();
-        let head = crate::head::Head::new(&asset, crate::kernels::best()).unwrap();
-        let mut buffers = crate::head::Buffers::new(&head);
-        let mut random = Random(31);
-        let right = shots.iter().filter(|shot| {
-            let trunk = random.near(&shot.feature, 0.4);
-            head.logits(&trunk, &project(&trunk), &mut buffers.workspace()).unwrap();
-            crate::head::best(&buffers.logits) == Some(shot.class)
-        });
-        assert!(right.count() >= 27, "{}", kind.name());
+        assert!(right(&bytes, &shots) >= 27, "{}", kind.name());
     }
+}
+
+/// The first half of a feature.
+fn half(trunk: &[f32]) -> Vec<f32> {
+    let mut half = trunk[..DIM / 2].to_vec();
+    keys::normalize(&mut half);
+    half
+}
+
+/// How many of pictures near to these shots are answered rightly.
+fn right(bytes: &[u8], shots: &[Shot]) -> usize {
+    let asset = Asset::open(bytes).unwrap();
+    let head = crate::head::Head::new(&asset, crate::kernels::best()).unwrap();
+    let mut buffers = crate::head::Buffers::new(&head);
+    let mut random = Random(31);
+    let right = shots.iter().filter(|shot| {
+        let trunk = random.near(&shot.feature, 0.4);
+        head.logits(&trunk, &half(&trunk), &mut buffers.workspace()).unwrap();
+        crate::head::best(&buffers.logits) == Some(shot.class)
+    });
+    right.count()
+}
+
+/// The same map, which tells its weights.
+struct Half;
+
+impl Projector for Half {
+    fn project(&self, trunk: &[f32]) -> Vec<f32> {
+        half(trunk)
+    }
+
+    fn weights(&self) -> Option<Arc<ProjectionWeights>> {
+        let mut weight = Matrix::zeros(DIM / 2, DIM);
+        (0..DIM / 2).for_each(|i| weight.row_mut(i)[i] = 1.0);
+        let zeros = vec![0.0; DIM / 2];
+        Some(Arc::new(ProjectionWeights { weight, bias: zeros.clone(), image_mean: zeros }))
+    }
+}
+
+#[test]
+fn prolip_trains_a_projection_that_it_is_told() {
+    let (mut classes, shots) = made_up(&[5; 7], |class| class != 4);
+    // Text says little of what is to be seen.
+    for (class, text) in classes.iter_mut().enumerate() {
+        if let Some(text) = &mut text.text {
+            *text = half(&Random(7 + class as u64).near(text, 1.5));
+        }
+    }
+    let known: Vec<Shot> = shots.iter().filter(|shot| shot.class < 6).cloned().collect();
+    let recipe = |kind: HeadKind| Recipe {
+        method: Method { setting: Some(Setting::default_for(kind, false)), ..kind.into() },
+        space: Space::Trunk,
+        project: Some(&Half),
+        ..recipe(&classes[..6], &known)
+    };
+    let bytes = build(&recipe(HeadKind::ProLip)).unwrap().to_bytes(ENCODER).unwrap();
+    let before = Asset::open(&bytes).unwrap();
+    before.validate().unwrap();
+    let Some(Adapter::Projection(projection)) = before.adapter else { panic!("no projection") };
+    assert_eq!((projection.trunk, projection.dim), (DIM, DIM / 2));
+    let untrained = build(&recipe(HeadKind::ZeroShot)).unwrap().to_bytes(ENCODER).unwrap();
+    let (trained, untrained) = (right(&bytes, &known), right(&untrained, &known));
+    assert!(trained >= 27 && untrained < trained, "{trained} with, {untrained} without");
+
+    let new = shots.iter().filter(|shot| shot.class == 6);
+    let new: Vec<_> = new.map(|shot| (shot.feature.clone(), shot.name.clone())).collect();
+    let change = learn(&before, "class 6", &new, Some(&Half), workers()).unwrap();
+    assert!(change.stale);
+    let learned = apply(&before, &change);
+    assert!(right(&learned, &shots) >= 30, "{}", right(&learned, &shots));
 }
 
 #[test]

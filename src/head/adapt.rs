@@ -3,6 +3,7 @@
 use crate::asset::{Adapter, Branch};
 use crate::kernels::Kernels;
 use crate::math;
+use crate::project::{normalize, project};
 
 /// The adapted feature, in the first part of `out`, which has room for what lies between the layers.
 pub(super) fn run<'o>(
@@ -11,21 +12,25 @@ pub(super) fn run<'o>(
     feature: &[f32],
     out: &'o mut [f32],
 ) -> &'o [f32] {
-    let (out, rest) = out.split_at_mut(adapter.dim);
-    match adapter.branch {
-        Branch::Linear => kernels.matvec_f16(adapter.up, feature, out),
-        Branch::Bottleneck => {
-            let hidden = &mut rest[..adapter.hidden];
-            kernels.matvec_f16(adapter.down, feature, hidden);
-            rectify(hidden);
-            kernels.matvec_f16(adapter.up, hidden, out);
-            rectify(out);
+    let (out, rest) = out.split_at_mut(adapter.dim());
+    match adapter {
+        Adapter::Projection(projection) => project(kernels, projection, feature, out),
+        Adapter::Branch(Branch { keep, ratio, hidden, down, up, .. }) => {
+            if *hidden == 0 {
+                kernels.matvec_f16(up, feature, out);
+            } else {
+                let hidden = &mut rest[..*hidden];
+                kernels.matvec_f16(down, feature, hidden);
+                rectify(hidden);
+                kernels.matvec_f16(up, hidden, out);
+                rectify(out);
+            }
+            for (g, &f) in out.iter_mut().zip(feature) {
+                *g = math::mul_add(*ratio, *g, keep * f);
+            }
+            normalize(kernels, out);
         }
     }
-    for (g, &f) in out.iter_mut().zip(feature) {
-        *g = math::mul_add(adapter.ratio, *g, adapter.keep * f);
-    }
-    normalize(kernels, out);
     out
 }
 
@@ -46,12 +51,4 @@ pub(super) fn choose<'o>(
 
 fn rectify(values: &mut [f32]) {
     values.iter_mut().for_each(|value| *value = value.max(0.0));
-}
-
-/// To length 1; zeros stay.
-fn normalize(kernels: &Kernels, values: &mut [f32]) {
-    let norm = math::sqrt(kernels.dot_f32(values, values));
-    if norm > 0.0 {
-        values.iter_mut().for_each(|value| *value /= norm);
-    }
 }

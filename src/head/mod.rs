@@ -3,7 +3,8 @@
 //! Every method is one formula with some of its terms:
 //!
 //! ```text
-//! g       = norm(keep f + ratio branch(f))                       with an adapter, else f
+//! g       = norm(keep f + ratio branch(f))                       with an adapter, or ProLIP's own
+//!                                                                projection of the trunk, else f
 //! logit_c = 100 g·T_c                                            the text term, and of the shots:
 //!         + W_c·g' + b_c                                         a linear term
 //!         + alpha * sum over keys n of class c of w_n exp(-(beta - beta q·k_n))
@@ -140,7 +141,7 @@ impl<'a> Head<'a> {
     /// layers, or the channels that the keys have.
     #[must_use]
     pub fn features_len(&self) -> usize {
-        let adapted = self.adapter.map_or(0, |adapter| adapter.dim + adapter.hidden);
+        let adapted = self.adapter.map_or(0, |adapter| adapter.dim() + adapter.hidden());
         adapted.max(self.bank.map_or(0, |bank| bank.channels.len()))
     }
 
@@ -181,14 +182,15 @@ impl<'a> Head<'a> {
         let adapter = self.adapter.filter(|_| kind.uses_shots());
         let adapted = match adapter {
             Some(adapter) => {
-                let from = feature(adapter.space);
-                self.check(adapter.space, from, adapter.dim)?;
+                let (space, dim) = adapter.reads();
+                let from = feature(space);
+                self.check(space, from, dim)?;
                 adapt::run(self.kernels, &adapter, from, ws.features)
             }
             None => &[],
         };
         let read = |space| match adapter {
-            Some(adapter) if adapter.space == space => adapted,
+            Some(adapter) if adapter.space() == space => adapted,
             _ => feature(space),
         };
         ws.zero_shot.fill(0.0);

@@ -9,10 +9,10 @@ use super::picture;
 use crate::asset::{AssetFile, FileError};
 use crate::fit::matrix::Workers;
 use crate::fit::{self, FitError};
+use crate::fit::{OwnedProjector, owned_projector};
 use crate::frame::{FrameError, decode};
-use crate::pipeline::owned_projector;
 use crate::report::Timestamp;
-use crate::state::{Forgotten, Moved, NewShot, OwnedProject, StateError, Store, Undone};
+use crate::state::{Forgotten, Moved, NewShot, StateError, Store, Undone};
 use crate::watch::{Desk, DeskError, Seen};
 
 /// Frames that are learned by one request.
@@ -133,7 +133,7 @@ pub struct Keeper {
     desk: Desk,
     regions: Vec<String>,
     asset: String,
-    project: Option<OwnedProject>,
+    project: Option<OwnedProjector>,
     workers: Workers,
     /// One picture is decoded at a time: a large one takes much memory.
     decoding: Mutex<()>,
@@ -352,7 +352,7 @@ impl Keeper {
             return Ok(Arc::clone(view));
         }
         let asset = head.asset()?;
-        let project = self.project.as_ref().map(|project| project as &fit::Project<'_>);
+        let project = self.project.as_deref().map(|project| project as &dyn fit::Projector);
         let review = fit::review(&asset, project, self.workers).map_err(StateError::Fit)?;
         let labels: Vec<&str> = asset.classes().map(|class| class.label).collect();
         let view = Arc::new(HealthView::new(&review, &labels, generation));

@@ -7,8 +7,9 @@ use super::operation::{Numbered, Operation};
 use super::replay::{Workshop, head_of, identity};
 use super::store::Store;
 use super::thumbnails::{self, Held};
-use super::{Options, OwnedProject, StateError, rebase};
+use super::{Options, StateError, rebase};
 use crate::asset::{AssetFile, Space, Tag};
+use crate::fit::OwnedProjector;
 use crate::fit::matrix::Workers;
 
 impl Store {
@@ -16,7 +17,7 @@ impl Store {
         base: &AssetFile,
         disk: Option<Box<dyn Disk>>,
         options: Options,
-        project: Option<OwnedProject>,
+        project: Option<OwnedProjector>,
         workers: Workers,
     ) -> Result<Self, StateError> {
         let asset = base.asset()?;

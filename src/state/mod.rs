@@ -32,6 +32,3 @@ pub use results::{Forgotten, Learned, Moved, NewShot, Options, Undone};
 pub use signature::PublicKey;
 pub use slots::{Begun, Slot, Slots};
 pub use store::Store;
-
-/// Maps a unit-norm trunk feature into the space of the text; see [`Project`](crate::fit::Project).
-pub type OwnedProject = Box<dyn Fn(&[f32]) -> Vec<f32> + Send + Sync>;

@@ -1,16 +1,16 @@
 use sha2::{Digest, Sha256};
 
+use super::StateError;
 use super::operation::{Numbered, Operation};
-use super::{OwnedProject, StateError};
 use crate::asset::{Asset, AssetFile, Builder, FileError, HeadKind, Space, Tag};
 use crate::fit::matrix::Workers;
-use crate::fit::{Change, Draft, Duplicate, FitError, Forget, Project, keys};
+use crate::fit::{Change, Draft, Duplicate, FitError, Forget, OwnedProjector, Projector, keys};
 
 /// What changes heads.
 pub(super) struct Workshop {
     /// The feature that keys are, where there are none yet.
     pub(super) space: Space,
-    pub(super) project: Option<OwnedProject>,
+    pub(super) project: Option<OwnedProjector>,
     pub(super) workers: Workers,
 }
 
@@ -113,8 +113,8 @@ impl Workshop {
         (head, done)
     }
 
-    fn project(&self) -> Option<&Project<'_>> {
-        self.project.as_ref().map(|project| project as &Project<'_>)
+    fn project(&self) -> Option<&dyn Projector> {
+        self.project.as_deref().map(|project| project as &dyn Projector)
     }
 }
 

@@ -1,5 +1,6 @@
 use std::path::Path;
 
+use super::StateError;
 use super::disk::{Disk, Folder};
 use super::journal::Journal;
 use super::operation::{Entry, Numbered, Operation};
@@ -8,8 +9,8 @@ use super::record::MAX_SHOTS;
 use super::replay::{Effect, Workshop, identity};
 use super::results::{Forgotten, Learned, Moved, NewShot, Options, Undone};
 use super::thumbnails::{self, Held};
-use super::{OwnedProject, StateError};
 use crate::asset::{AssetFile, Space};
+use crate::fit::OwnedProjector;
 use crate::fit::matrix::Workers;
 
 /// An asset's head that learns, and a directory in which everything learned is on the disk before it is
@@ -45,7 +46,7 @@ impl Store {
         base: AssetFile,
         directory: &Path,
         options: Options,
-        project: Option<OwnedProject>,
+        project: Option<OwnedProjector>,
         workers: Workers,
     ) -> Result<Self, StateError> {
         let mut place = Place { path: directory.to_owned(), lock: None };
@@ -71,7 +72,7 @@ impl Store {
     pub fn in_memory(
         base: AssetFile,
         options: Options,
-        project: Option<OwnedProject>,
+        project: Option<OwnedProjector>,
         workers: Workers,
     ) -> Result<Self, StateError> {
         Self::on(&base, None, options, project, workers)

@@ -8,10 +8,10 @@ use std::path::Path;
 
 use tipcam::asset::AssetFile;
 use tipcam::encoder::{Embedding, Encoder};
+use tipcam::fit::{Projector, projector};
 use tipcam::frame::{self, Preprocessor};
 use tipcam::head::{Buffers, Head, best};
 use tipcam::kernels;
-use tipcam::pipeline::projector;
 use tract_onnx::prelude::*;
 
 const DATA: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../shared/data");
@@ -89,7 +89,7 @@ fn int8_features_point_where_the_float_networks_do() {
         let truth = &labels_of[name.split('/').next().unwrap()];
         let float: Vec<f32> = theirs.iter().map(|x| (f64::from(*x) / norm) as f32).collect();
         right += usize::from(is_right(&embedding.trunk, &embedding.projected, truth));
-        right_in_float += usize::from(is_right(&float, &project(&float), truth));
+        right_in_float += usize::from(is_right(&float, &project.project(&float), truth));
         if cosine < least.0 {
             least = (cosine, name);
         }

@@ -1,15 +1,17 @@
 //! Every other head: the same logits in float from the same shots or the same stored weights, the same
 //! answers from the asset, and trainings that come as far as PyTorch's.
 
+use std::sync::Arc;
+
 use tipcam::asset::{Asset, EncoderId, HeadKind, Space};
 use tipcam::fit::features::{FeatureFile, Split, evaluate, recipe};
 use tipcam::fit::heads::{
-    self, AdapterWeights, Features, Keys, LinearTerm, Model, Setting, Task, ape,
+    self, AdapterWeights, BranchWeights, Features, Keys, LinearTerm, Model, Setting, Task, ape,
 };
 use tipcam::fit::matrix::{Matrix, Workers};
 use tipcam::fit::search::Search;
 use tipcam::fit::train::meta_adapter::MetaWeights;
-use tipcam::fit::{ClassSpec, Method, Recipe, Shot, build, keys};
+use tipcam::fit::{ClassSpec, Method, ProjectionWeights, Recipe, Shot, build, keys};
 use tipcam::head::{Buffers, Head, best};
 use tipcam::kernels;
 
@@ -40,6 +42,7 @@ fn task(shots: Matrix, labels: Vec<usize>, text: Option<&Matrix>, classes: usize
         reference_shots: counts.into_iter().max().unwrap() as f32,
         seed: 0,
         rows: None,
+        projection: None,
     };
     task.with_rows()
 }
@@ -136,12 +139,14 @@ fn stored_weights_of_trained_heads_give_the_logits_of_pytorch() {
     case.check("ape_t", &Model { linear: Some(linear), keys: Some(own), ..model.clone() }, 1e-4);
 
     let up = matrix(golden, "prolip.up", 64);
-    let adapter = AdapterWeights { keep: 1.0, ratio: 1.0, down: None, up };
+    let branch = BranchWeights { keep: 1.0, ratio: 1.0, down: None, up };
+    let adapter = AdapterWeights::Branch(branch);
     case.check("prolip", &Model { adapter: Some(adapter), ..model.clone() }, 1e-4);
 
     let (down, up) =
         (matrix(golden, "clip_adapter.down", 64), matrix(golden, "clip_adapter.up", 16));
-    let adapter = AdapterWeights { keep: 0.8, ratio: 0.2, down: Some(down), up };
+    let branch = BranchWeights { keep: 0.8, ratio: 0.2, down: Some(down), up };
+    let adapter = AdapterWeights::Branch(branch);
     case.check("clip_adapter", &Model { adapter: Some(adapter), ..model.clone() }, 1e-4);
 
     let meta = MetaWeights {
@@ -161,6 +166,33 @@ fn trainings_without_chance_end_where_pytorch_ends() {
     case.check("tip_f", &case.made(HeadKind::TipF), 2e-3);
     case.check("ape_t", &case.made(HeadKind::ApeT), 2e-3);
     case.check("prolip", &case.made(HeadKind::ProLip), 2e-2);
+}
+
+/// Shots of a trunk of 96 dimensions, with the map into the text's 64 that ProLIP trains.
+#[test]
+fn prolip_trains_the_encoders_projection_as_pytorch_does() {
+    let Synthetic { golden, task, .. } = Synthetic::open();
+    let projection = |name| ProjectionWeights {
+        weight: matrix(&golden, name, 96),
+        bias: golden.floats("projection.bias"),
+        image_mean: golden.floats("projection.image_mean"),
+    };
+    let start = projection("projection.weight");
+    let project = |name| {
+        let keys = matrix(&golden, name, 96);
+        Features { text: Some(start.run(&keys, workers())), keys }
+    };
+    let (shots, trunks) = (project("trunk.x"), project("trunk.queries"));
+    let close = |found: &Matrix, expected: &Matrix| {
+        found.data.iter().zip(&expected.data).all(|(f, e)| (f - e).abs() < 1e-5)
+    };
+    assert!(close(shots.text.as_ref().unwrap(), &matrix(&golden, "trunk.projected", 64)));
+    let projection_to_train = Some(Arc::new(start.clone()));
+    let task = Task { shots, shared: false, projection: projection_to_train, ..task }.with_rows();
+    let adapter = Some(AdapterWeights::Projection(projection("prolip_own.weight")));
+    let case = Synthetic { golden, task, queries: trunks };
+    case.check("prolip_own", &Model { adapter, ..Model::default() }, 1e-4);
+    case.check("prolip_own", &case.made(HeadKind::ProLip), 2e-2);
 }
 
 /// Assets of every head, from a recipe.

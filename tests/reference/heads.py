@@ -180,6 +180,28 @@ def prolip(x, y, text):
     return b.detach()
 
 
+def project(x, weight, bias, image_mean):
+    """The encoder's map from its trunk to the space of the text."""
+    return unit(unit(x @ weight.T + bias) - image_mean)
+
+
+def prolip_own(x, y, text, weight, bias, image_mean):
+    """The projection itself is trained, in the units of CLIP's own: what it reads has the length of a
+    LayerNorm's output, what it makes has length 10 before it is scaled to 1."""
+    read = math.sqrt(x.shape[1])
+    made = 10 / (x @ weight.T + bias).norm(dim=1).mean()
+    start = weight * made / read
+    w = start.clone().requires_grad_()
+    penalty = len(text) / len(x)  # 1 / shots of a class
+
+    def loss(_):
+        g = project(read * x, w, made * bias, image_mean)
+        return cross_entropy(SCALE * g @ text.T, y) + penalty * ((w - start) ** 2).sum()
+
+    train([w], loss, 1e-4, 1e-4, 0.0, 300, len(x), len(x), 0)
+    return w.detach() * read / made
+
+
 def meta_rows(parameters, text, shots):
     """shots [C, K, D]"""
     query, key, gate, bias = parameters
@@ -260,6 +282,17 @@ def synthetic(out):
     tensors |= {f"meta.{name}": p for name, p in zip(names, parameters)}
     rows = meta_rows(parameters, text, x.view(classes, shots, dim))
     tensors["meta_adapter"] = SCALE * q @ rows.T
+
+    # The same classes seen by a trunk of 96 dimensions; the map into the text's space is not quite right.
+    lift = torch.linalg.pinv(unit(normal(dim, 96)))
+    trunk, trunk_q = (unit(f @ lift.T + 0.02 * normal(len(f), 96)) for f in (x, q))
+    projection = (torch.linalg.pinv(lift) + 0.05 * normal(dim, 96), 0.1 * normal(dim), 0.02 * normal(dim))
+    tensors |= {"trunk.x": trunk, "trunk.queries": trunk_q, "trunk.projected": project(trunk, *projection)}
+    tensors |= {f"projection.{n}": p for n, p in zip(("weight", "bias", "image_mean"), projection)}
+    own = prolip_own(trunk, y, text, *projection)
+    tensors["prolip_own.weight"] = own
+    tensors["prolip_own"] = SCALE * project(trunk_q, own, *projection[1:]) @ text.T
+    tensors["projection"] = SCALE * project(trunk_q, *projection) @ text.T
     about = provenance(alpha=ALPHA, beta=BETA, gamma=GAMMA)
     save(out / "heads_synthetic.safetensors", tensors, about)
     truth = torch.arange(classes).repeat(4)

@@ -143,7 +143,7 @@ fn names_of_numbers_are_listed() {
     assert!(DOCUMENT.contains(&list(&ResizeMode::ALL.map(ResizeMode::name))));
     let kinds = HeadKind::ALL.map(HeadKind::name);
     assert!(DOCUMENT.contains(&list(&kinds)));
-    assert!(DOCUMENT.contains(&list(&Branch::ALL.map(Branch::name))));
+    assert!(DOCUMENT.contains(&list(&Adapter::KINDS)));
     use encoder::LayerKind::*;
     let kinds = [Conv, Depthwise, Norm, Attention, Tokens, Rows, Constant, Mean, Scale, Float];
     let kinds = kinds.map(|kind| format!("{} {}", kind as u32, kind.name()));

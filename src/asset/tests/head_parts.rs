@@ -26,7 +26,7 @@ pub(super) fn add(asset: Builder<'static>, encoder: EncoderId) -> Builder<'stati
         .section(Tag::LINEAR, linear([true, true, false, true], &weights).unwrap())
         .section(
             Tag::ADAPTER,
-            Adapter::encode(Space::Trunk, KEY_DIM, [0.8, 0.2], &down, &up).unwrap(),
+            Adapter::encode_branch(Space::Trunk, KEY_DIM, [0.8, 0.2], &down, &up).unwrap(),
         )
         .section(Tag::BANK, bank(encoder, &CHANNELS).unwrap())
         .section(Tag::META, Meta::encode(&[1.0; 2], 0.5, &[0.25; 4], &[-0.25; 4]).unwrap())
@@ -40,10 +40,10 @@ fn parts_of_a_head_come_back_as_they_were_written() {
     assert_eq!((linear.space, linear.dim), (Space::Projected, TEXT_DIM));
     assert_eq!([0, 1, 2, 3, 4].map(|class| linear.has(class)), [true, true, false, true, false]);
     assert_eq!(linear.weights[0], half::f16::from_f32(0.25).to_bits());
-    let adapter = asset.adapter.unwrap();
-    assert_eq!((adapter.branch, adapter.hidden), (Branch::Bottleneck, 2));
-    assert_eq!((adapter.keep, adapter.ratio), (0.8, 0.2));
-    assert_eq!((adapter.down.len(), adapter.up.len()), (2 * KEY_DIM, 2 * KEY_DIM));
+    let Some(Adapter::Branch(branch)) = asset.adapter else { panic!("{:?}", asset.adapter) };
+    assert_eq!((branch.space, branch.dim, branch.hidden), (Space::Trunk, KEY_DIM, 2));
+    assert_eq!((branch.keep, branch.ratio), (0.8, 0.2));
+    assert_eq!((branch.down.len(), branch.up.len()), (2 * KEY_DIM, 2 * KEY_DIM));
     let bank = asset.bank.unwrap();
     assert_eq!((bank.channels, bank.feature_dim), (&CHANNELS[..], KEY_DIM));
     assert_eq!(bank.keys.codes(0).collect::<Vec<_>>(), [127, -3, 60]);
@@ -56,11 +56,28 @@ fn parts_of_a_head_come_back_as_they_were_written() {
 #[test]
 fn a_linear_branch_is_square() {
     let square = [0.5; KEY_DIM * KEY_DIM];
-    let section = Adapter::encode(Space::Trunk, KEY_DIM, [1.0, 1.0], &[], &square).unwrap();
+    let section = Adapter::encode_branch(Space::Trunk, KEY_DIM, [1.0, 1.0], &[], &square).unwrap();
     let section = AlignedBytes::from(&section[..]);
-    assert_eq!(Adapter::parse(&section).unwrap().branch, Branch::Linear);
-    assert!(Adapter::encode(Space::Trunk, KEY_DIM, [1.0, 1.0], &[], &square[1..]).is_err());
-    assert!(Adapter::encode(Space::Trunk, 1, [f32::NAN, 1.0], &[], &[1.0]).is_err());
+    let adapter = Adapter::parse(&section).unwrap();
+    assert!(matches!(adapter, Adapter::Branch(Branch { hidden: 0, .. })));
+    assert!(Adapter::encode_branch(Space::Trunk, KEY_DIM, [1.0, 1.0], &[], &square[1..]).is_err());
+    assert!(Adapter::encode_branch(Space::Trunk, 1, [f32::NAN, 1.0], &[], &[1.0]).is_err());
+}
+
+#[test]
+fn a_projection_reads_the_trunk() {
+    let section = Adapter::encode_projection(&[0.5; 6], &[1.0, 2.0], &[0.0, -1.0]).unwrap();
+    let mut section = AlignedBytes::from(&section[..]);
+    let adapter = Adapter::parse(&section).unwrap();
+    assert_eq!((adapter.space(), adapter.dim()), (Space::Projected, 2));
+    assert_eq!((adapter.reads(), adapter.hidden()), ((Space::Trunk, 3), 0));
+    let Adapter::Projection(projection) = adapter else { panic!("{adapter:?}") };
+    assert_eq!((projection.bias, projection.image_mean), (&[1.0, 2.0][..], &[0.0, -1.0][..]));
+    assert!(Adapter::encode_projection(&[0.5; 5], &[1.0, 2.0], &[0.0, -1.0]).is_err());
+    assert!(Adapter::encode_projection(&[0.5; 6], &[1.0, f32::NAN], &[0.0, -1.0]).is_err());
+    section[4] = Space::Trunk as u8;
+    let error = Adapter::parse(&section).unwrap_err().to_string();
+    assert!(error.contains("replaces the projected feature"), "{error}");
 }
 
 #[test]

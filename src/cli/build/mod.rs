@@ -18,9 +18,9 @@ use crate::asset::{
     Asset, AssetFile, Builder, EncoderId, HeadKind, Labels, Metrics, Prompts, Provenance, Space,
     Tag,
 };
+use crate::fit::projector;
 use crate::fit::search::Search;
 use crate::fit::{self, Built, ClassSpec, Recipe, TextFile};
-use crate::pipeline::projector;
 
 use features::{Encoded, PhotoEncoder};
 use kept::Kept;
@@ -132,8 +132,8 @@ impl Build {
         // without a projection the text is in the trunk's space
         let same = |trunk: &[f32]| trunk.to_vec();
         let project = match (&project, &self.text) {
-            (Some(project), _) => Some(project as &fit::Project<'_>),
-            (None, Some(_)) => Some(&same as &fit::Project<'_>),
+            (Some(project), _) => Some(project as &dyn fit::Projector),
+            (None, Some(_)) => Some(&same as &dyn fit::Projector),
             (None, None) => None,
         };
         let recipe = Recipe {

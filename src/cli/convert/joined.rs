@@ -8,14 +8,13 @@ use crate::asset::{Asset, AssetFile, EncoderId, Space, Tag};
 use crate::cli::shared::Shared;
 use crate::encoder::Encoder;
 use crate::fit::features::ENCODER;
-use crate::fit::{self, ClassSpec, Project, Shot};
-use crate::pipeline::projector;
+use crate::fit::{self, ClassSpec, Projector, Shot, projector};
 
 /// What a recipe needs to know of the encoder.
 pub(super) struct Joined<'a> {
     pub(super) encoder: EncoderId,
     pub(super) space: Space,
-    pub(super) project: Option<Box<Project<'a>>>,
+    pub(super) project: Option<Box<dyn Projector + 'a>>,
 }
 
 /// What is known of the shots.
@@ -99,7 +98,7 @@ impl<'a> Joined<'a> {
             }
         }
         let has_text = classes.iter().any(|class| class.text.is_some());
-        let project: Option<Box<Project<'a>>> = match projector(base, shared.kernels()?)? {
+        let project: Option<Box<dyn Projector + 'a>> = match projector(base, shared.kernels()?)? {
             Some(project) if projects => Some(Box::new(project)),
             _ if has_text => Some(Box::new(|trunk: &[f32]| trunk.to_vec())),
             _ => None,

@@ -11,8 +11,8 @@ use crate::cli::shared::Shared;
 use crate::cli::{Outcome, note};
 use crate::fit;
 use crate::fit::features::{FeatureFile, Measured, Split, evaluate, measure, recipe};
+use crate::fit::projector;
 use crate::fit::search::Search;
-use crate::pipeline::projector;
 
 impl Eval {
     /// Measures a head on the file's test features: that of `--asset`, or one made of the file's shots
@@ -95,7 +95,7 @@ impl Eval {
             asset_file.name()
         );
         let project = projector(&asset, shared.kernels()?)?;
-        let project = project.as_ref().map(|project| project as &fit::Project<'_>);
+        let project = project.as_ref().map(|project| project as &dyn fit::Projector);
         let same = |trunk: &[f32]| trunk.to_vec();
         let project = match asset.cache.map_or(Space::Projected, |cache| cache.space) {
             Space::Projected => None,

@@ -9,8 +9,8 @@ use clap::Args;
 use crate::asset::AssetFile;
 use crate::cli::shared::Shared;
 use crate::cli::{complain, note};
+use crate::fit::owned_projector;
 use crate::frame::Frame;
-use crate::pipeline::owned_projector;
 use crate::state::{Begun, Options, PublicKey, Slots, Store};
 use crate::watch::{Event, Sink};
 

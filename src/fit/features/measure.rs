@@ -2,7 +2,7 @@ use super::Split;
 use crate::asset::{Asset, EncoderId, HeadKind, HeadParams, Space};
 use crate::fit::matrix::Workers;
 use crate::fit::search::Search;
-use crate::fit::{Built, ClassSpec, Evaluation, FitError, Method, Project, Recipe, Shot};
+use crate::fit::{Built, ClassSpec, Evaluation, FitError, Method, Projector, Recipe, Shot};
 use crate::head::{Buffers, Head, probabilities};
 use crate::kernels::Kernels;
 
@@ -55,7 +55,7 @@ pub fn evaluate(
 pub fn measure(
     asset: &Asset<'_>,
     kind: Option<HeadKind>,
-    project: Option<&Project<'_>>,
+    project: Option<&dyn Projector>,
     split: &Split,
     kernels: &'static Kernels,
 ) -> Result<Measured, FitError> {
@@ -67,7 +67,7 @@ pub fn measure(
     let mut evaluation = Evaluation::new(head.classes());
     let mut answers = Vec::with_capacity(split.labels.len());
     for (feature, &label) in split.features.iter().zip(&split.labels) {
-        match project.map(|project| project(feature)) {
+        match project.map(|project| project.project(feature)) {
             Some(projected) => head.logits(feature, &projected, &mut buffers.workspace())?,
             None => head.logits(&[], feature, &mut buffers.workspace())?,
         };

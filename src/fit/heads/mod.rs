@@ -10,7 +10,7 @@ mod model;
 
 pub use classifier::Classifier;
 pub(crate) use model::LOGIT_SCALE;
-pub use model::{AdapterWeights, Features, Keys, LinearTerm, Model, Task, Terms};
+pub use model::{AdapterWeights, BranchWeights, Features, Keys, LinearTerm, Model, Task, Terms};
 
 use super::search;
 use super::train::{self, Progress};
@@ -163,6 +163,7 @@ pub fn fit(kind: HeadKind, task: &Task, setting: Setting, report: &dyn Fn(Progre
         HeadKind::ClipAdapter => {
             let classifier = classifier();
             let adapter = train::clip_adapter::train(task, &classifier, ratio, report);
+            let adapter = AdapterWeights::Branch(adapter);
             Model { adapter: Some(adapter), linear: classifier.linear(), ..model }
         }
         HeadKind::MetaAdapter => {
@@ -170,12 +171,12 @@ pub fn fit(kind: HeadKind, task: &Task, setting: Setting, report: &dyn Fn(Progre
             Model { linear: Some(meta_rows(task, &weights)), meta: Some(weights), ..model }
         }
         HeadKind::ProLip => {
-            let classifier = classifier();
-            let adapter = train::prolip::train(task, &classifier, report);
-            Model { adapter: Some(adapter), linear: classifier.linear(), ..model }
+            let (adapter, linear) = train::prolip::train(task, report);
+            Model { adapter: Some(adapter), linear, ..model }
         }
         HeadKind::Incremental => {
             let adapter = train::incremental::train(task, CLASSES_PER_TASK, report);
+            let adapter = AdapterWeights::Branch(adapter);
             Model { adapter: Some(adapter), linear: classifier().linear(), ..model }
         }
     };

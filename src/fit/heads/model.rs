@@ -1,3 +1,6 @@
+use std::sync::Arc;
+
+use super::super::ProjectionWeights;
 use super::super::matrix::{Matrix, Workers};
 use super::super::rows::{ClassShots, Rows};
 use super::super::train::meta_adapter::MetaWeights;
@@ -48,6 +51,9 @@ pub struct Task {
     pub seed: u64,
     /// Rows of text weights, the missing ones drawn from shots; none without text.
     pub rows: Option<Rows>,
+    /// The encoder's map from the space of the keys to that of the text, where they are two and it can
+    /// be trained.
+    pub projection: Option<Arc<ProjectionWeights>>,
 }
 
 impl Task {
@@ -147,11 +153,7 @@ impl Task {
     pub fn text_terms(&self, projected: Option<&Matrix>, n: usize) -> Matrix {
         match (&self.rows, projected) {
             (Some(rows), Some(projected)) => {
-                let rows =
-                    Matrix::from_rows(rows.weights.chunks_exact(rows.mean.len()), rows.mean.len());
-                let mut terms = projected.times_transposed(&rows, self.workers);
-                terms.data.iter_mut().for_each(|term| *term *= LOGIT_SCALE);
-                terms
+                projected.times_transposed(&rows.matrix(), self.workers).scaled(LOGIT_SCALE)
             }
             _ => Matrix::zeros(n, self.classes),
         }
@@ -203,9 +205,18 @@ pub struct Keys {
     pub feature_dim: usize,
 }
 
-/// An adapter before it is rounded to f16: `norm(keep f + ratio branch(f))`.
+/// An adapter before it is rounded to f16.
 #[derive(Clone, Debug, PartialEq)]
-pub struct AdapterWeights {
+pub enum AdapterWeights {
+    /// Of the feature that the keys are.
+    Branch(BranchWeights),
+    /// From the keys' space to the text's, in place of the encoder's own map.
+    Projection(ProjectionWeights),
+}
+
+/// `norm(keep f + ratio branch(f))`.
+#[derive(Clone, Debug, PartialEq)]
+pub struct BranchWeights {
     /// Factor of the feature.
     pub keep: f32,
     /// Factor of the branch.
@@ -233,7 +244,7 @@ pub struct Model {
     pub meta: Option<MetaWeights>,
 }
 
-impl AdapterWeights {
+impl BranchWeights {
     /// The adapted features.
     #[must_use]
     pub fn run(&self, features: &Matrix, workers: Workers) -> Matrix {
@@ -283,10 +294,16 @@ impl Model {
     #[must_use]
     pub fn terms(&self, task: &Task, pictures: &Features) -> Terms {
         let (workers, n) = (task.workers, pictures.keys.rows());
-        let adapted = self.adapter.as_ref().map(|adapter| adapter.run(&pictures.keys, workers));
-        let read = adapted.as_ref().unwrap_or(&pictures.keys);
-        let text = match (&adapted, task.shared) {
-            (Some(adapted), true) => task.text_terms(Some(adapted), n),
+        let branch = match &self.adapter {
+            Some(AdapterWeights::Branch(branch)) => Some(branch.run(&pictures.keys, workers)),
+            _ => None,
+        };
+        let read = branch.as_ref().unwrap_or(&pictures.keys);
+        let text = match (&self.adapter, &branch) {
+            (Some(AdapterWeights::Projection(own)), _) => {
+                task.text_terms(Some(&own.run(&pictures.keys, workers)), n)
+            }
+            (_, Some(branch)) if task.shared => task.text_terms(Some(branch), n),
             _ => task.text_terms(pictures.text.as_ref(), n),
         };
         let linear = self.linear.as_ref().map(|linear| {

@@ -5,7 +5,7 @@
 //! ```
 
 use super::{Adam, EarlyStop, Progress, Schedule, cross_entropy, norm_gradient, normalize};
-use crate::fit::heads::{AdapterWeights, Classifier, Task};
+use crate::fit::heads::{BranchWeights, Classifier, Task};
 use crate::fit::matrix::Matrix;
 use crate::random::Random;
 
@@ -24,7 +24,7 @@ pub fn train(
     classifier: &Classifier,
     ratio: f32,
     report: &dyn Fn(Progress),
-) -> AdapterWeights {
+) -> BranchWeights {
     let (workers, dim) = (task.workers, task.shots.keys.columns());
     let hidden = (dim / REDUCTION).max(1);
     let mut random = Random::new(task.seed);
@@ -73,7 +73,7 @@ pub fn train(
             break;
         }
     }
-    AdapterWeights { keep: 1.0 - ratio, ratio, down: Some(down), up }
+    BranchWeights { keep: 1.0 - ratio, ratio, down: Some(down), up }
 }
 
 fn rectified(mut values: Matrix) -> Matrix {

@@ -9,7 +9,7 @@
 
 use super::Progress;
 use super::prolip::descend;
-use crate::fit::heads::{AdapterWeights, Classifier, Task};
+use crate::fit::heads::{BranchWeights, Classifier, Task};
 use crate::fit::matrix::Matrix;
 
 /// Share of the entries that a task may change.
@@ -18,14 +18,14 @@ const STEPS: usize = 100;
 
 /// B after tasks of `classes_per_task` classes in their order, as an adapter.
 #[must_use]
-pub fn train(task: &Task, classes_per_task: usize, report: &dyn Fn(Progress)) -> AdapterWeights {
+pub fn train(task: &Task, classes_per_task: usize, report: &dyn Fn(Progress)) -> BranchWeights {
     let dim = task.shots.keys.columns();
     let mut b = Matrix::zeros(dim, dim);
     let size = classes_per_task.max(1);
     for first in (0..task.classes).step_by(size) {
         b = next(task, first..(first + size).min(task.classes), &b, report);
     }
-    AdapterWeights { keep: 1.0, ratio: 1.0, down: None, up: b }
+    BranchWeights { keep: 1.0, ratio: 1.0, down: None, up: b }
 }
 
 /// B after one more task: the classes of `new`, of which alone shots are looked at. They compete with

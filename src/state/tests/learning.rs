@@ -5,10 +5,11 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use super::*;
 use crate::asset::{HeadParams, RowKind};
+use crate::fit::OwnedProjector;
 use crate::head::{Buffers, Head, best};
+use crate::state::Lock;
 use crate::state::record::HEADER_LEN;
 use crate::state::replay::head_of;
-use crate::state::{Lock, OwnedProject};
 
 const JPEG: &[u8] = b"\xff\xd8\xff\xe0 a picture \xff\xd9";
 
@@ -62,7 +63,7 @@ fn a_store_learns_as_the_command_does() {
     let base: AssetFile = file.to_bytes().unwrap().try_into().unwrap();
     let calls = Arc::new(AtomicUsize::new(0));
     let counted = Arc::clone(&calls);
-    let project: OwnedProject = Box::new(move |feature| {
+    let project: OwnedProjector = Box::new(move |feature: &[f32]| {
         counted.fetch_add(1, Ordering::Relaxed);
         reversed(feature)
     });

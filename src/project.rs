@@ -1,11 +1,11 @@
-//! From the pooled trunk to the two unit-norm features of an [`Embedding`](super::Embedding).
+//! From the trunk's feature to the one in the space of the text weights.
 
 use crate::asset::encoder::Projection;
 use crate::kernels::Kernels;
 use crate::math;
 
 /// Scales `x` to unit norm; a vector of zeros stays as it is.
-pub(super) fn normalize(kernels: &Kernels, x: &mut [f32]) {
+pub fn normalize(kernels: &Kernels, x: &mut [f32]) {
     let norm = math::sqrt(kernels.dot_f32(x, x));
     if norm > 0.0 {
         x.iter_mut().for_each(|x| *x /= norm);
