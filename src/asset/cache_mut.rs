@@ -122,6 +122,7 @@ impl<'a> CacheMut<'a> {
 
     /// Appends to no keys the first ones of `cache`, one for each of `classes`, with their ids: a whole
     /// number of panels, copied as they lie, which is many times faster than key by key.
+    #[cfg(feature = "std")]
     pub(super) fn push_panels(
         &mut self,
         cache: &Cache<'_>,

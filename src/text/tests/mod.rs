@@ -1,5 +1,6 @@
 //! Against what open_clip, transformers and PyTorch give (`tests/reference/text`).
 
+mod damage;
 mod networks;
 mod tokens;
 

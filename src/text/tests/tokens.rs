@@ -42,7 +42,7 @@ fn compare(
 }
 
 /// OpenAI's vocabulary as transformers writes it, from a file as OpenAI wrote it.
-fn as_json(vocabulary: &str) -> Value {
+pub(super) fn as_json(vocabulary: &str) -> Value {
     let letters: Vec<String> = {
         let shown = |byte: &u8| matches!(byte, b'!'..=b'~' | 0xa1..=0xac | 0xae..=0xff);
         let own = (0..=255u8).filter(shown).map(char::from);

@@ -23,7 +23,7 @@ use tokenizers::{
 use unicode_normalization::UnicodeNormalization;
 
 use super::super::clean::clean;
-use super::{MAX_CONTEXT, TextError, Tokens, charsmap, error};
+use super::{MAX_CONTEXT, TextError, Tokens, error, granted};
 
 /// A tokenizer as Hugging Face writes it.
 #[derive(Clone, Debug)]
@@ -72,13 +72,15 @@ impl HuggingFace {
         struct Parts {
             #[serde(default)]
             normalizer: serde_json::Value,
-            model: Option<serde::de::IgnoredAny>,
+            #[serde(default)]
+            post_processor: serde_json::Value,
+            model: Option<serde_json::Value>,
         }
         let parts: Parts = serde_json::from_slice(file).map_err(error)?;
-        if parts.model.is_none() {
-            return Err(error("it is JSON without a `model`"));
-        }
-        charsmap::check(&parts.normalizer).map_err(error)?;
+        let model = parts.model.ok_or_else(|| error("it is JSON without a `model`"))?;
+        granted::check_model(&model).map_err(error)?;
+        granted::check(&parts.normalizer).map_err(error)?;
+        granted::check(&parts.post_processor).map_err(error)?;
         let config: Config = match config {
             Some(config) => serde_json::from_slice(config)
                 .map_err(|e| TextError::TokenizerConfig(e.to_string()))?,

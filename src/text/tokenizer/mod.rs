@@ -4,6 +4,7 @@
 //! write of CLIP, SigLIP and SigLIP 2.
 
 mod charsmap;
+mod granted;
 mod hugging_face;
 mod openai;
 
