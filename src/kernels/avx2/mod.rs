@@ -1,8 +1,10 @@
 //! AVX2 with FMA and F16C, and the same with AVX-VNNI, which newer desktop processors have instead of
 //! AVX-512.
 //!
-//! `vpmaddubsw` would add two u8 x i8 products in 16 bits and saturate, so without VNNI a matrix
-//! product widens both sides and uses `vpmaddwd`, which is exact.
+//! `vpmaddubsw` adds two u8 x i8 products in 16 bits and saturates: 255 times 127, twice, is too much.
+//! Without VNNI a matrix product therefore takes 128 off the codes, multiplies their distance from 0 with
+//! the weights, whose signs are turned where a code is negative, and adds 128 times the sum of the weights
+//! in the end. That is exact.
 
 mod affinity;
 mod float;
@@ -15,13 +17,14 @@ use core::arch::x86_64::*;
 use super::{Isa, Kernels, LANES, depthwise, end, scalar, vector};
 use affinity::{affinity, affinity_vnni};
 use float::{dot_f32, matvec_f16};
-use gemm::{gemm, gemm_vnni, peak, peak_vnni};
+use gemm::{gemm, gemm_vnni, peak, peak_vnni, scratch};
 use lanes::F32x16;
 use pairs::I16x32;
 
 static KERNELS: Kernels = Kernels {
     isa: Isa::Avx2,
     gemm,
+    scratch,
     depthwise,
     quantize,
     normalize,
@@ -43,6 +46,7 @@ depthwise::stamp!("avx2,fma,f16c", I16x32, 4);
 static KERNELS_VNNI: Kernels = Kernels {
     isa: Isa::AvxVnni,
     gemm: gemm_vnni,
+    scratch: scalar::KERNELS.scratch,
     affinity: affinity_vnni,
     peak: peak_vnni,
     ..KERNELS
