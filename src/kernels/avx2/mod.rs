@@ -36,7 +36,6 @@ static KERNELS: Kernels = Kernels {
     matvec_f16,
     affinity,
     peak,
-    ..scalar::KERNELS
 };
 
 vector::stamp!("avx2,fma,f16c", F32x16);
