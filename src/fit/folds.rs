@@ -150,8 +150,10 @@ fn sweep(
         }
         let n = terms.text.rows();
         let mut shots = terms.linear.clone().unwrap_or_else(|| Matrix::zeros(n, task.classes));
-        if kind == HeadKind::Gda {
-            shots.data.iter_mut().for_each(|value| *value *= setting.alpha);
+        if kind == HeadKind::Gda
+            && let Some(linear) = &model.linear
+        {
+            shots = shots.scaled(setting.alpha.min(linear.room()));
         }
         if let Some((_, Some(sums))) = &sums {
             shots = sums.clone().scaled_plus(setting.alpha, &shots);

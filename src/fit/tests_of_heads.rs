@@ -152,6 +152,27 @@ fn prolip_trains_a_projection_that_it_is_told() {
 }
 
 #[test]
+fn shots_that_hardly_differ_are_enough() {
+    let (classes, mut shots) = made_up(&[4; 5], |class| class != 3);
+    for apart in [0.0, 1e-6, 1e-3] {
+        let mut random = Random(11);
+        for i in (0..shots.len()).filter(|i| i % 4 > 0) {
+            shots[i].feature = random.near(&shots[i / 4 * 4].feature, apart);
+        }
+        for kind in made() {
+            let method = Method { setting: None, ..kind.into() };
+            let built = build(&Recipe { method, ..recipe(&classes, &shots) }).unwrap();
+            let bytes = built.to_bytes(ENCODER).unwrap();
+            Asset::open(&bytes).unwrap().validate().unwrap();
+            let right = shots.iter().filter(|shot| {
+                answer(&bytes, &random.near(&shot.feature, 0.2)) == format!("class {}", shot.class)
+            });
+            assert!(right.count() >= 18, "{} {apart}", kind.name());
+        }
+    }
+}
+
+#[test]
 fn the_threads_and_the_instruction_set_change_no_head() {
     let (classes, shots) = made_up(&[4, 5, 3, 4], |class| class != 1);
     for kind in made() {

@@ -154,7 +154,8 @@ pub fn fit(kind: HeadKind, task: &Task, setting: Setting, report: &dyn Fn(Progre
             Model { linear: Some(linear), keys: Some(keys), ..model }
         }
         HeadKind::Gda => {
-            let mut linear = gda::fit(task);
+            let mut linear = gda::fit(task).centred();
+            let alpha = alpha.min(linear.room());
             let values = linear.weights.data.iter_mut().chain(&mut linear.bias);
             values.for_each(|value| *value *= alpha);
             Model { linear: Some(linear), ..model }

@@ -171,7 +171,18 @@ pub struct LinearTerm {
     pub bias: Vec<f32>,
 }
 
+/// The largest weight that a linear term may have; f16, in which it is kept, ends at 65,504.
+const MAX_WEIGHT: f32 = 60_000.0;
+
 impl LinearTerm {
+    /// The largest factor that f16 has room for. GDA's weights grow as the shots of a class come
+    /// together; a term beyond this leaves the text no say anyway.
+    #[must_use]
+    pub fn room(&self) -> f32 {
+        let most = self.weights.data.iter().fold(0.0f32, |most, weight| most.max(weight.abs()));
+        if most > 0.0 { MAX_WEIGHT / most } else { f32::INFINITY }
+    }
+
     /// Without what all its classes have in common. That moves all logits alike, and what is left can be
     /// added up in f32 and kept in f16 without loss.
     #[must_use]
