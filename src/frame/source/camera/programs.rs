@@ -22,6 +22,9 @@ const LIBCAMERA_ROW: u32 = 64;
 /// the first whole picture of a stream takes seconds.
 const SILENCE: Duration = Duration::from_secs(15);
 
+/// A file is there or not: what is silent for less is a processor that has no time for ffmpeg.
+const SILENCE_OF_A_FILE: Duration = Duration::from_secs(120);
+
 /// Words of a program's messages, and what helps then.
 pub(super) type Hints = &'static [(&'static str, &'static str)];
 
@@ -166,7 +169,8 @@ fn stream(address: &Address, live: bool, options: &SourceOptions) -> Plan {
 
 fn video(path: &str, options: &SourceOptions) -> Plan {
     // With its protocol, a name like `a:b.mp4` or `-x.mp4` is a file too.
-    ffmpeg(Vec::new(), &format!("file:{path}"), Vec::new(), options)
+    let plan = ffmpeg(Vec::new(), &format!("file:{path}"), Vec::new(), options);
+    Plan { silence: SILENCE_OF_A_FILE, ..plan }
 }
 
 fn ffmpeg(before: Vec<String>, input: &str, after: Vec<String>, options: &SourceOptions) -> Plan {
@@ -239,6 +243,8 @@ mod tests {
             assert_eq!(plan(uri, slow).silence, SILENCE + Duration::from_secs(40), "{uri}");
             assert_eq!(plan(uri, SourceOptions::default()).silence, SILENCE);
         }
+        let video = plan("a.mp4", SourceOptions { looped: true, ..SourceOptions::default() });
+        assert_eq!(video.silence, SILENCE_OF_A_FILE);
     }
 
     #[test]
