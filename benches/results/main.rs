@@ -109,7 +109,7 @@ fn rows(path: &Path) -> Result<Vec<Row>> {
 /// Heads that are run: zero-shot once, as it sees no shots; on many shots of 1,280 dimensions no square
 /// matrices, which take a quarter of an hour each.
 fn heads(set: &Set, shots: usize) -> Vec<HeadKind> {
-    let square = [HeadKind::MetaAdapter, HeadKind::Incremental];
+    let square = [HeadKind::MetaAdapter, HeadKind::ProLip, HeadKind::Incremental];
     let large = set.dim() > 1000 && set.classes() * shots > 400;
     HeadKind::ALL
         .into_iter()

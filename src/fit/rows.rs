@@ -45,12 +45,6 @@ impl Rows {
         Matrix::from_rows(self.weights.chunks_exact(dim.max(1)), dim)
     }
 
-    /// Whether every class has a row.
-    #[must_use]
-    pub fn is_complete(&self) -> bool {
-        !self.kinds.contains(&RowKind::Empty)
-    }
-
     /// Empties the rows that come from shots.
     pub fn clear_shots(&mut self) {
         let rows = self.weights.chunks_exact_mut(self.mean.len().max(1));
