@@ -36,7 +36,7 @@ def command(engine, folder, side, args, path):
     if engine == "tipcam":
         return [args.tipcam, "bench", "--worker", "--encoder", folder / "encoder.tipcam", "--threads", "1", path]
     kind, file = PEERS[engine]
-    python = args.home / "arm/root/usr/bin/python3.11"
+    python = next((args.home / "arm/root/usr/bin").glob("python3.??"))
     return [python, HERE / "worker.py", kind, folder / file, "1", path, str(side)]
 
 

@@ -73,3 +73,16 @@ fn no_value_of_a_tokenizer_file_makes_it_panic() {
         assert!(refused > tried / 10 && refused < tried);
     }
 }
+
+#[test]
+fn parts_without_a_type_are_looked_at_too() {
+    let file: Value = serde_json::from_slice(&golden("siglip_tokenizer.json")).unwrap();
+    for normalizer in [
+        json!({"precompiled_charsmap": "AAAAAA=="}),
+        json!({"pattern": {"Regex": ""}, "content": "x"}),
+    ] {
+        let mut other = file.clone();
+        other["normalizer"] = normalizer;
+        assert!(!used(other.to_string().as_bytes()), "{}", other["normalizer"]);
+    }
+}

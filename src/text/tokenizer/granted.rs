@@ -4,16 +4,16 @@ use serde_json::Value;
 
 use super::charsmap;
 
-/// Looks at a normalizer or a post-processor and all that is inside of it.
+/// Looks at a normalizer or a post-processor and all that is inside of it. Kinds are known by what they have:
+/// the crate takes those without a `type` too.
 pub(super) fn check(part: &Value) -> Result<(), String> {
     match part {
         Value::Object(fields) => {
-            match part["type"].as_str() {
-                Some("Precompiled") => precompiled(part)?,
-                Some("Replace") => replace(part)?,
-                Some("TemplateProcessing") => template(part)?,
-                _ => {}
+            if part["type"] == "Precompiled" || fields.contains_key("precompiled_charsmap") {
+                precompiled(part)?;
             }
+            replace(part)?;
+            template(part)?;
             fields.values().try_for_each(check)
         }
         Value::Array(list) => list.iter().try_for_each(check),
