@@ -20,6 +20,8 @@ use crate::tensors::Tensors;
 /// Of ImageNet's pictures, in units of the values 0 to 255: what most networks were trained with.
 const IMAGENET_MEAN: [f32; 3] = [123.675, 116.28, 103.53];
 const IMAGENET_STD: [f32; 3] = [58.395, 57.12, 57.375];
+/// Operators in float that a note names.
+const SHOWN: usize = 4;
 
 /// Make an encoder file out of a network
 #[derive(Args)]
@@ -47,7 +49,7 @@ the network was trained with, or its features are worth little: they are read fr
 preprocessor_config.json, open_clip_config.json or config.json beside the network or one folder up, and
 told by whoever trained it.")]
 struct Import {
-    /// The image encoder: CLIP and other ViTs, MobileCLIP, ResNet, MobileNet, EfficientNet-Lite
+    /// The image encoder: CLIP and other ViTs, MobileCLIP, ResNet, ConvNeXt, MobileNet, EfficientNet
     model: PathBuf,
 
     /// The encoder file to write
@@ -225,10 +227,17 @@ impl Import {
         let id = imported.builder().encoder_id().to_string();
         let bytes: usize = imported.sections.iter().map(|(_, bytes)| bytes.len()).sum();
         let file = self.output.to_string_lossy();
+        let mut in_float: Vec<&str> = Vec::new();
+        let float = report.layers.iter().filter(|layer| layer.info.kind.is_float());
+        for layer in float {
+            if !in_float.contains(&&*layer.info.name) {
+                in_float.push(&layer.info.name);
+            }
+        }
         if shared.format_or(Format::Table) == Format::Json {
             let line = json!({"v": crate::report::SCHEMA, "file": file, "encoder": id,
                               "bytes": bytes, "cosine": report.cosine, "least": report.least,
-                              "pictures": report.pictures});
+                              "pictures": report.pictures, "float": in_float});
             return Ok(super::print(&format!("{line}\n"))?);
         }
         let mut layers = Table::new(&[2, 3, 4]);
@@ -251,8 +260,29 @@ impl Import {
             report.cosine,
             report.least
         );
-        Ok(super::print(&text)?)
+        super::print(&text)?;
+        if !in_float.is_empty() {
+            note(&in_float_note(&in_float, &file));
+        }
+        Ok(())
     }
+}
+
+/// What a person should know of operators without an int8 form.
+fn in_float_note(names: &[&str], file: &str) -> String {
+    let shown = names[..names.len().min(SHOWN)].join(", ");
+    let more = match names.len().saturating_sub(SHOWN) {
+        0 => String::new(),
+        more => format!(" and {more} more"),
+    };
+    let (count, end) = match names.len() {
+        1 => ("1 operator runs".to_owned(), "it costs"),
+        count => (format!("{count} operators run"), "they cost"),
+    };
+    format!(
+        "{count} in float, slower than in int8: {shown}{more}; `tipcam bench --encoder {file}` shows what \
+         {end}"
+    )
 }
 
 fn parse_rgb(text: &str) -> Result<[f32; 3], String> {

@@ -37,7 +37,7 @@ pub(super) fn plan(
         let name = format!("{i}.{}", layer.name);
         let inputs = layer.record.inputs.iter().filter(|value| **value != NO_VALUE);
         let inputs: TVec<OutletId> = inputs.map(|value| values[*value as usize]).collect();
-        let op = LayerOp::new(&engine, &source, layer, slot);
+        let op = LayerOp::new(&engine, &source, layer, slot)?;
         values.push(model.wire_node(name, op, &inputs)?[0]);
     }
     model.select_output_outlets(&values[values.len() - 1..])?;

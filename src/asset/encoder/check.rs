@@ -1,8 +1,9 @@
 //! Whether a layer can be computed from what comes before it and lies within the weights.
 
 use super::{
-    Element, LAYERS, Layer, LayerKind, LayerRecord, MAX_CHANNELS, MAX_DEPTH, MAX_KERNEL, MAX_PATCH,
-    MAX_TOKENS, MAX_VOLUME, NO_VALUE, PART_ALIGN, Part, Shape, Value,
+    Element, Function, LAYERS, Layer, LayerKind, LayerRecord, MAX_AXES, MAX_CHANNELS, MAX_DEPTH,
+    MAX_KERNEL, MAX_PATCH, MAX_TOKENS, MAX_VOLUME, NO_VALUE, PART_ALIGN, Part, Reducer, Shape,
+    Value,
 };
 use crate::asset::{AssetError, limits};
 use crate::kernels::Activation;
@@ -36,6 +37,11 @@ pub(super) fn layer(layer: &Layer, weights_len: usize) -> Result {
         LayerKind::Constant => constant(layer, element)?,
         LayerKind::Mean => mean(layer, element)?,
         LayerKind::Scale => scale(layer, element)?,
+        LayerKind::Strided => strided(layer, element)?,
+        LayerKind::Join => join(layer, element)?,
+        LayerKind::Softmax => softmax(layer, element)?,
+        LayerKind::Codes => codes(layer, element)?,
+        LayerKind::MaxPool => max_pool(layer, element)?,
     };
     parts.check(r, weights_len)
 }
@@ -226,7 +232,6 @@ fn tokens(layer: &Layer, element: Element) -> Result<Lengths> {
     let (r, from) = (layer.record, input(layer, 0, &[Element::Codes, Element::Real])?);
     let real = element == Element::Real && inputs(layer) == 0b001;
     need(real && from.shape.channels == r.shape.channels, "tokens change the channels")?;
-    limits::check("tokens", r.shape.positions(), MAX_TOKENS)?;
     let more = r.shape.positions().checked_sub(from.shape.positions() + r.mean as usize);
     let prefix = more.ok_or(LAYERS.corrupt("tokens leave positions out"))?;
     let row = r.shape.channels as usize * 4;
@@ -266,4 +271,62 @@ fn scale(layer: &Layer, element: Element) -> Result<Lengths> {
     bounds(r, element)?;
     let each = padded(r.shape.channels);
     Ok(Lengths { scale: each, bias: each, step: each, zero: each, ..Lengths::default() })
+}
+
+fn strided(layer: &Layer, element: Element) -> Result<Lengths> {
+    let r = layer.record;
+    input(layer, 0, &[Element::Real])?;
+    if layer.inputs[1].is_some() {
+        input(layer, 1, &[Element::Real])?;
+    }
+    need(element == Element::Real && inputs(layer) <= 0b011, "a strided layer gives real values")?;
+    let function = Function::numbered(r.function, r.activation());
+    let known = function.is_some() && Reducer::numbered(r.reducer).is_some();
+    need(known, "a strided layer's function is unknown")?;
+    let binary = matches!(function, Some(Function::Binary(_)));
+    need(!binary || layer.inputs[1].is_some(), "a function of two values reads one")?;
+    let values = r.values.len as usize;
+    let axes = values / 12;
+    limits::check("axes", axes, MAX_AXES)?;
+    need(r.kept as usize <= axes && values == axes * 12, "a strided layer's axes are cut off")?;
+    Ok(Lengths { values, ..Lengths::default() })
+}
+
+fn join(layer: &Layer, element: Element) -> Result<Lengths> {
+    let r = layer.record;
+    let runs = r.kept as usize;
+    input(layer, 0, &[Element::Real])?;
+    need(element == Element::Real && runs > 0, "a join gives real values")?;
+    let mut volume = 0;
+    for value in layer.inputs.iter().flatten() {
+        let whole = value.element == Element::Real && value.shape.volume().is_multiple_of(runs);
+        need(whole, "a join cuts a value into unequal runs")?;
+        volume += value.shape.volume();
+    }
+    need(volume == r.shape.volume(), "a join's values are not its result")?;
+    Ok(Lengths::default())
+}
+
+fn softmax(layer: &Layer, element: Element) -> Result<Lengths> {
+    let from = input(layer, 0, &[Element::Real])?;
+    let same = from.shape == layer.record.shape && element == Element::Real;
+    need(same && inputs(layer) == 0b001, "a softmax changes the shape")?;
+    Ok(Lengths::default())
+}
+
+fn codes(layer: &Layer, element: Element) -> Result<Lengths> {
+    let (r, from) = (layer.record, input(layer, 0, &[Element::Real])?);
+    let same = from.shape == r.shape && element == Element::Codes && inputs(layer) == 0b001;
+    need(same, "codes are made of other values")?;
+    bounds(r, element)?;
+    let each = padded(r.shape.channels);
+    Ok(Lengths { step: each, zero: each, ..Lengths::default() })
+}
+
+fn max_pool(layer: &Layer, element: Element) -> Result<Lengths> {
+    let (r, from) = (layer.record, input(layer, 0, &[Element::Codes])?);
+    let same = from.shape.channels == r.shape.channels && element == Element::Codes;
+    need(same && inputs(layer) == 0b001, "a pool gives other channels")?;
+    window(r, from.shape, MAX_KERNEL)?;
+    Ok(Lengths::default())
 }

@@ -101,6 +101,17 @@ pub enum LayerKind {
     Scale = 9,
     /// What a conv computes, with f32 weights: kept in float for the sake of the result.
     Float = 10,
+    /// In float: a function of numbers that lie at regular steps in one or two values, perhaps summed or
+    /// reduced over some axes. Copies, sums, products of two values: what has no int8 form.
+    Strided = 11,
+    /// Values put together, run by run.
+    Join = 12,
+    /// Softmax over the channels of each row.
+    Softmax = 13,
+    /// Real values to codes.
+    Codes = 14,
+    /// The greatest code of each window.
+    MaxPool = 15,
 }
 
 impl LayerKind {
@@ -116,6 +127,11 @@ impl LayerKind {
             8 => Some(Self::Mean),
             9 => Some(Self::Scale),
             10 => Some(Self::Float),
+            11 => Some(Self::Strided),
+            12 => Some(Self::Join),
+            13 => Some(Self::Softmax),
+            14 => Some(Self::Codes),
+            15 => Some(Self::MaxPool),
             _ => None,
         }
     }
@@ -134,7 +150,18 @@ impl LayerKind {
             Self::Mean => "mean",
             Self::Scale => "scale",
             Self::Float => "float",
+            Self::Strided => "strided",
+            Self::Join => "join",
+            Self::Softmax => "softmax",
+            Self::Codes => "codes",
+            Self::MaxPool => "max-pool",
         }
+    }
+
+    /// Whether it computes in float what has no int8 form.
+    #[must_use]
+    pub const fn is_float(self) -> bool {
+        matches!(self, Self::Float | Self::Strided | Self::Join | Self::Softmax)
     }
 }
 

@@ -2,12 +2,15 @@
 //!
 //! A layer names the earlier values it reads and where its weights lie, so that running an encoder
 //! takes no parser beyond this folder. All counts, offsets and shapes are checked when the table is
-//! opened: what a [`Layer`] says can be relied on.
+//! opened: what a [`Layer`] says can be relied on. Only the axes of a strided layer, which lie among the
+//! weights, are checked by the operator that reads them.
 
 mod check;
+mod function;
 mod layer;
 mod projection;
 
+pub use function::{Binary, Function, Reducer, Unary, greater, lesser};
 pub use layer::{Element, Layer, LayerKind, Shape, Value};
 #[cfg(feature = "std")]
 pub use projection::projection_section;
@@ -35,6 +38,8 @@ pub const MAX_VOLUME: usize = 1 << 26;
 pub const MAX_TOKENS: usize = 8192;
 /// Most layers of an encoder.
 pub const MAX_LAYERS: usize = 4096;
+/// Most axes that a strided layer goes over.
+pub const MAX_AXES: usize = 8;
 /// Values that a layer reads at most.
 pub const MAX_INPUTS: usize = 3;
 /// The parts of the weights start at multiples of this many bytes.
@@ -100,6 +105,7 @@ pub struct LayerRecord {
     /// Attention: number of heads.
     pub heads: u32,
     /// Attention: first channel of queries, keys and values in what is read. Rows: the first row.
+    /// Strided: the first number of each input.
     pub at: [u32; 3],
     /// 1: the input's rows are normalised first (conv).
     pub norm: u32,
@@ -112,6 +118,7 @@ pub struct LayerRecord {
     /// Added to a variance before its root (conv with norm, norm).
     pub epsilon: f32,
     /// Conv: steps of the result per step of the added codes. Attention: factor of the scores.
+    /// Strided: factor of the result.
     pub factor: f32,
     /// Least result, in the result's units.
     pub lo: f32,
@@ -125,7 +132,7 @@ pub struct LayerRecord {
     pub scale: Part,
     /// f32 for each output channel, filled up likewise: what is added; zero points are folded in.
     pub bias: Part,
-    /// f32 likewise, where an activation stands before codes: codes per unit.
+    /// f32 likewise, where an activation or nothing stands before codes: codes per unit.
     pub step: Part,
     /// f32 likewise: the code of zero.
     pub zero: Part,
@@ -133,14 +140,20 @@ pub struct LayerRecord {
     pub pad: Part,
     /// f32 for each input channel: its factor before it becomes codes. May be empty.
     pub factors: Part,
-    /// f32: a constant, or the rows in front of tokens.
+    /// f32: a constant, or the rows in front of tokens. Strided: u32 for each axis, its length and its
+    /// steps in both inputs.
     pub values: Part,
     /// f32: what is added to tokens.
     pub add: Part,
     /// UTF-8 bytes of the layer's name; the names follow each other in the order of the layers.
     pub name_len: u32,
-    /// Zero.
-    pub reserved: [u32; 3],
+    /// Strided: number of a [`Function`].
+    pub function: u32,
+    /// Strided: number of a [`Reducer`].
+    pub reducer: u32,
+    /// Strided: how many of its axes the result goes over; the others are reduced. Join: into how many
+    /// equal runs each value is cut.
+    pub kept: u32,
 }
 
 impl LayerRecord {

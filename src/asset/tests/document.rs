@@ -106,7 +106,9 @@ fn records_lie_as_described() {
             values,
             add,
             name_len,
-            reserved
+            function,
+            reducer,
+            kept
         }
     );
     let size = size_of::<encoder::LayerRecord>();

@@ -24,17 +24,28 @@ impl Wishes {
     }
 }
 
-/// The element of every value. Where a value is wanted as both, a node that makes it real is put in.
+/// The element of every value. Where a value is wanted as both, a node is put in that makes it the
+/// other one.
 pub(super) fn choose(net: &mut Net) -> Result<Vec<Element>, ImportError> {
     loop {
         let groups = groups(net);
         let wishes = wishes(net, &groups);
-        let torn = (0..groups.len()).find(|value| {
+        let both = |value: &Value| {
             let wishes = wishes[groups[*value]];
-            wishes.codes && wishes.real && wanted_real(net, *value)
-        });
+            wishes.codes && wishes.real
+        };
+        let only_real = (1..groups.len())
+            .find(|value| both(value) && gives(&net.nodes[value - 1]) == Some(Element::Real));
+        if let Some(value) = only_real {
+            convert(net, value, Op::Codes);
+            continue;
+        }
+        let torn = (0..groups.len()).find(|value| both(value) && wanted_real(net, *value));
         match torn {
-            Some(value) => make_real(net, value),
+            Some(value) => {
+                let tokens = Tokens { prefix: Vec::new(), mean: false, add: Vec::new() };
+                convert(net, value, Op::Tokens(tokens));
+            }
             None => return decide(net, &groups, &wishes),
         }
     }
@@ -67,10 +78,11 @@ fn wants(node: &Node, input: usize) -> Option<Element> {
     match &node.op {
         Op::Conv(conv) if input == 0 && !is_pointwise(conv) => Some(Element::Codes),
         Op::Scale { .. } if input == 0 => Some(Element::Codes),
-        Op::Scale { .. } | Op::Norm { .. } | Op::Attention(_) | Op::Rows { .. } => {
-            Some(Element::Real)
-        }
-        _ => None,
+        Op::MaxPool(_) => Some(Element::Codes),
+        // Only real rows are normalized.
+        Op::Conv(conv) if input == 0 && conv.norm.is_some() => Some(Element::Real),
+        Op::Conv(_) | Op::Tokens(_) | Op::Mean => None,
+        _ => Some(Element::Real),
     }
 }
 
@@ -79,7 +91,7 @@ fn gives(node: &Node) -> Option<Element> {
         Op::Conv(conv) if conv.pooled => Some(Element::Real),
         Op::Conv(conv) if conv.depthwise.is_some() => Some(Element::Codes),
         Op::Conv(_) => None,
-        Op::Scale { .. } => Some(Element::Codes),
+        Op::Scale { .. } | Op::MaxPool(_) | Op::Codes => Some(Element::Codes),
         _ => Some(Element::Real),
     }
 }
@@ -103,37 +115,44 @@ fn wishes(net: &Net, groups: &[usize]) -> Vec<Wishes> {
 
 /// Whether somebody reads this very value as a real one.
 fn wanted_real(net: &Net, value: Value) -> bool {
-    value == net.output && net.nodes.get(value.wrapping_sub(1)).is_some_and(|n| gives(n).is_none())
+    value == net.output
         || net.nodes.iter().any(|node| {
             let inputs = node.inputs.iter().enumerate();
             inputs.into_iter().any(|(i, v)| *v == value && wants(node, i) == Some(Element::Real))
         })
 }
 
-/// Puts a node behind `value` that makes it real, for those who want it so.
-fn make_real(net: &mut Net, value: Value) {
+/// Puts a node behind `value` that makes it real, or codes, for those who want it so.
+fn convert(net: &mut Net, value: Value, op: Op) {
+    let to = if matches!(op, Op::Codes) { Element::Codes } else { Element::Real };
     let shape = net.shape(value);
     let name = match value.checked_sub(1) {
         None => "picture".to_owned(),
         Some(node) => net.nodes[node].name.clone(),
     };
-    let op = Op::Tokens(Tokens { prefix: Vec::new(), mean: false, add: Vec::new() });
-    let node = Node { name: format!("{name}.real"), op, inputs: vec![value], shape };
+    let end = if to == Element::Real { "real" } else { "codes" };
+    let node = Node { name: format!("{name}.{end}"), op, inputs: vec![value], shape };
     // The new node stands right behind the one that gives the value: values after it move up.
     net.nodes.insert(value, node);
-    let real = value + 1;
-    for node in &mut net.nodes[real..] {
-        let wanted: Vec<bool> =
-            (0..node.inputs.len()).map(|i| wants(node, i) == Some(Element::Real)).collect();
+    let converted = value + 1;
+    for node in &mut net.nodes[converted..] {
+        let wanted: Vec<bool> = (0..node.inputs.len())
+            .map(|i| match wants(node, i) {
+                Some(element) => element == to,
+                // Who takes both takes codes, so that what is added to each other is of one kind.
+                None => to == Element::Codes,
+            })
+            .collect();
         for (input, wanted) in node.inputs.iter_mut().zip(wanted) {
             if *input > value {
                 *input += 1;
             } else if *input == value && wanted {
-                *input = real;
+                *input = converted;
             }
         }
     }
-    if net.output >= value {
+    // The network's result is real.
+    if net.output > value || net.output == value && to == Element::Real {
         net.output += 1;
     }
 }

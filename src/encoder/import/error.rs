@@ -7,8 +7,9 @@ use crate::encoder::EncoderError;
 const SUPPORTED: &str = "known are vision transformers and convolutional networks: convolutions \
                          (square kernels), linear layers, attention, layer and batch \
                          normalization, ReLU, GELU, SiLU, hard swish, sigmoid gates, sums, average \
-                         pools; export the image encoder alone, for one picture, without \
-                         preprocessing";
+                         pools, and in float copies, concatenations, softmax, products and \
+                         functions of one or two values; export the image encoder alone, for one \
+                         picture, without preprocessing";
 
 /// Why a network cannot be imported.
 #[derive(Debug, thiserror::Error)]
@@ -48,7 +49,7 @@ pub enum ImportError {
         /// tract's words.
         error: TractError,
     },
-    /// An operator that has no place in an encoder.
+    /// An operator that is known neither in int8 nor in float.
     #[error("node {node}: {op} cannot be imported ({why}); {SUPPORTED}")]
     Unsupported {
         /// The ONNX node.
@@ -57,14 +58,6 @@ pub enum ImportError {
         op: String,
         /// What about it.
         why: String,
-    },
-    /// An operator that could not be made part of a layer.
-    #[error("node {node}: {op} is not part of a layer that is known; {SUPPORTED}")]
-    Unfolded {
-        /// The ONNX node.
-        node: String,
-        /// Its operator.
-        op: &'static str,
     },
     /// The picture goes into something else than a convolution.
     #[error(

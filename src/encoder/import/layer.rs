@@ -78,14 +78,14 @@ impl NewLayer {
     }
 
     /// The layer ready to run on pictures.
-    pub(super) fn ready(&self) -> Ready<'_> {
+    pub(super) fn ready(&self) -> TractResult<Ready<'_>> {
         let words = self.parts.0.chunks(8).map(|bytes| {
             let mut word = [0; 8];
             word[..bytes.len()].copy_from_slice(bytes);
             u64::from_ne_bytes(word)
         });
         let source = Source::Memory(words.collect::<Vec<u64>>().into());
-        Ready { compute: compute(&source, &self.layer()), layer: self.layer() }
+        Ok(Ready { compute: compute(&source, &self.layer())?, layer: self.layer() })
     }
 }
 

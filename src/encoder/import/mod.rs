@@ -236,7 +236,7 @@ fn run(
     values: &[Vec<Data>],
     count: usize,
 ) -> Result<Vec<Data>, ImportError> {
-    let ready = layer.ready();
+    let ready = layer.ready().map_err(|error| ImportError::Encoder(EncoderError::Graph(error)))?;
     let each = (0..count).into_par_iter().map(|picture| {
         let inputs: Vec<&Data> = inputs.iter().map(|value| &values[*value][picture]).collect();
         // Pictures are shared among the threads, a layer is not.

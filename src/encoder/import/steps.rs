@@ -37,6 +37,11 @@ pub(super) fn choose(net: &Net, elements: &[Element], observed: &[Observed]) -> 
             steps.push(Steps::default());
             continue;
         }
+        if matches!(net.nodes[node].op, Op::MaxPool(_)) {
+            // The codes of its input, some of them.
+            steps.push(steps[net.nodes[node].inputs[0]].clone());
+            continue;
+        }
         // The widest of each channel over all values of the group.
         let members: Vec<usize> =
             (0..ranges.len()).filter(|other| groups[*other] == groups[node]).collect();
@@ -103,11 +108,13 @@ fn range(net: &Net, node: usize, observed: &Observed) -> Vec<(f64, f64)> {
     .collect()
 }
 
-/// Nodes whose results are added to each other have the same number.
+/// Nodes whose results are added to each other, or are some of the other's, have the same number.
 fn groups(net: &Net) -> Vec<usize> {
     let mut group: Vec<usize> = (0..net.nodes.len()).collect();
     for (layer, node) in net.nodes.iter().enumerate() {
-        if let Some(added) = added(node).and_then(|value| value.checked_sub(1)) {
+        let pooled = matches!(node.op, Op::MaxPool(_)).then(|| node.inputs[0]);
+        let same = added(node).or(pooled);
+        if let Some(added) = same.and_then(|value| value.checked_sub(1)) {
             let (from, to) = (group[layer], group[added]);
             group.iter_mut().filter(|g| **g == from).for_each(|g| *g = to);
         }

@@ -3,13 +3,18 @@
 //! sums are never split, so that the bits do not depend on the number of threads.
 
 mod attention;
+mod codes;
 mod conv;
 mod depthwise;
 mod float;
+mod join;
 mod norm;
 mod patches;
+mod pool;
 mod scale;
 mod slot;
+mod softmax;
+mod strided;
 mod tokens;
 
 use std::fmt;
@@ -26,9 +31,15 @@ use crate::asset::encoder::{self, Layer, LayerKind};
 use crate::kernels::{AttentionScratch, CodeRows, Kernels, Out, Pool, Requant};
 
 use float::FloatScratch;
-#[cfg(feature = "import")]
-pub(super) use patches::{Window, unfold};
 pub(super) use slot::{Slot, Slots};
+#[cfg(feature = "import")]
+pub(super) use {
+    join::join,
+    patches::{Window, unfold},
+    pool::Windows,
+    softmax::softmax,
+    strided::{Axis, Nest},
+};
 
 /// What all ops of an encoder share.
 pub(super) struct Engine {
@@ -147,8 +158,11 @@ fn reals_of<'a>(inputs: &[Input<'a>], i: usize) -> TractResult<&'a [f32]> {
 }
 
 /// What `layer` computes.
-pub(super) fn compute(source: &Source, layer: &Layer) -> Arc<dyn Compute> {
-    match layer.kind {
+///
+/// # Errors
+/// A strided layer that would leave the values that it reads.
+pub(super) fn compute(source: &Source, layer: &Layer) -> TractResult<Arc<dyn Compute>> {
+    Ok(match layer.kind {
         LayerKind::Conv => Arc::new(conv::Conv::new(source, layer)),
         LayerKind::Depthwise => Arc::new(depthwise::Depthwise::new(source, layer)),
         LayerKind::Norm => Arc::new(norm::Norm::new(source, layer)),
@@ -159,7 +173,12 @@ pub(super) fn compute(source: &Source, layer: &Layer) -> Arc<dyn Compute> {
         LayerKind::Mean => Arc::new(scale::Mean::new(source, layer)),
         LayerKind::Scale => Arc::new(scale::Scale::new(source, layer)),
         LayerKind::Float => Arc::new(float::Float::new(source, layer)),
-    }
+        LayerKind::Strided => Arc::new(strided::Strided::new(source, layer)?),
+        LayerKind::Join => Arc::new(join::Join::new(layer)),
+        LayerKind::Softmax => Arc::new(softmax::Softmax::new(layer)),
+        LayerKind::Codes => Arc::new(codes::Codes::new(source, layer)),
+        LayerKind::MaxPool => Arc::new(pool::MaxPool::new(layer)),
+    })
 }
 
 /// The output of a layer that gives codes.
@@ -194,9 +213,10 @@ impl LayerOp {
         source: &Source,
         layer: &Layer,
         slot: Arc<Slot>,
-    ) -> Self {
-        let compute = compute(source, layer);
-        Self { engine: Arc::clone(engine), compute, kind: layer.kind, slot, macs: layer.macs() }
+    ) -> TractResult<Self> {
+        let compute = compute(source, layer)?;
+        let macs = layer.macs();
+        Ok(Self { engine: Arc::clone(engine), compute, kind: layer.kind, slot, macs })
     }
 }
 

@@ -11,10 +11,15 @@ import torch.nn.functional as F
 import transformers
 from open_clip.modified_resnet import AttentionPool2d, ModifiedResNet
 from open_clip.transformer import LayerNorm, QuickGELU, VisionTransformer
+from timm.models.convnext import ConvNeXt
+from timm.models.densenet import DenseNet
 from timm.models.efficientnet import EfficientNet
+from timm.models.eva import Eva
 from timm.models._efficientnet_builder import decode_arch_def
 from timm.models.fastvit import FastVit, RepConditionalPosEnc
 from timm.models.mobilenetv3 import MobileNetV3
+from timm.models.regnet import RegNet, RegNetCfg
+from timm.models.swin_transformer import SwinTransformer
 from timm.models.vision_transformer import VisionTransformer as TimmVit
 from timm.models.vision_transformer_hybrid import ConvStem, HybridEmbed
 from timm.utils.model import reparameterize_model
@@ -259,6 +264,18 @@ def tiny_mobilenet(network, blocks, side, **options):
     return Family(build, side, IMAGENET, None, ("feature",))
 
 
+def of_timm(build, side, width=None):
+    """Backbones whose operators have no int8 form everywhere: those run in float."""
+
+    def finish(network):
+        for module in network.modules():
+            if hasattr(module, "fused_attn"):
+                module.fused_attn = False  # the exporter cannot trace timm's fused one
+        return network
+
+    return Family(build, side, IMAGENET, width, ("feature",), finish)
+
+
 FULL = {
     "vitb32": clip(224, 32, 768, 3072, 12, 12, 512),
     "vitb16": clip(224, 16, 768, 3072, 12, 12, 512),
@@ -295,5 +312,40 @@ TINY = {
     "mobileclip_b": mobileclip_b(48, 28, 2, 2, 24, 2.5),
     "resnet": tiny_resnet(48, 4, 2, 24),
     "efficientnet_lite": tiny_mobilenet(EfficientNet, LITE, 47, num_features=48, stem_size=8, act_layer=nn.ReLU6),
+    # LayerNorm in front of convolutions, depthwise kernels of 7.
+    "convnext": of_timm(lambda: ConvNeXt(depths=(1, 1, 1, 1), dims=(8, 12, 16, 24), num_classes=0), 64),
+    # Grouped convolutions, squeeze-excite, maximum pooling in front.
+    "regnet": of_timm(
+        lambda: RegNet(
+            RegNetCfg(depth=4, w0=8, wa=8.0, wm=1.4, group_size=4, se_ratio=0.25, stem_width=8), num_classes=0
+        ),
+        48,
+    ),
+    # Values put together, maximum pooling.
+    "densenet": of_timm(lambda: DenseNet(growth_rate=4, block_config=(2, 2), bn_size=2, num_classes=0), 48),
+    # Windows that move, biases of their positions between the two products of an attention.
+    "swin": of_timm(
+        lambda: SwinTransformer(
+            img_size=48, patch_size=4, embed_dim=16, depths=(2,), num_heads=(2,), window_size=3, num_classes=0
+        ),
+        48,
+    ),
+    # Rotated queries and keys, a gated MLP.
+    "eva02": of_timm(
+        lambda: Eva(
+            img_size=40,
+            patch_size=8,
+            embed_dim=24,
+            depth=2,
+            num_heads=2,
+            mlp_ratio=2,
+            swiglu_mlp=True,
+            use_rot_pos_emb=True,
+            ref_feat_shape=(5, 5),
+            num_classes=0,
+        ),
+        40,
+        24,
+    ),
     "mobilenetv3": tiny_mobilenet(MobileNetV3, V3, 45, num_features=40, stem_size=8, act_layer=nn.Hardswish),
 }

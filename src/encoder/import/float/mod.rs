@@ -10,8 +10,9 @@ mod rows;
 use std::borrow::Cow;
 
 use self::conv::FloatConv;
-use super::ir::{Net, Op, Tokens};
-use crate::kernels::Activation;
+use super::ir::{Net, Op, Pool, Tokens};
+use crate::encoder::ops::{Windows, join, softmax};
+use crate::kernels::{self, Activation};
 use crate::math;
 
 /// A network laid out for running.
@@ -81,7 +82,8 @@ impl<'a> FloatNet<'a> {
                         .iter()
                         .map(|value| (&values[*value][..], self.net.shape(*value)[2]))
                         .collect();
-                    other(&node.op, &inputs)
+                    let from = node.inputs.first().map_or(node.shape, |x| self.net.shape(*x));
+                    other(&node.op, &inputs, from, node.shape)
                 }
             };
             visit(Computed { layer: i, sums: &sums, input: &input, result: &result });
@@ -101,7 +103,7 @@ impl<'a> FloatNet<'a> {
 }
 
 /// What a node that is no convolution gives for its inputs, each with its count of channels.
-fn other(op: &Op, inputs: &[(&[f32], usize)]) -> Vec<f32> {
+fn other(op: &Op, inputs: &[(&[f32], usize)], from: [usize; 3], shape: [usize; 3]) -> Vec<f32> {
     let (x, channels) = inputs.first().copied().unwrap_or((&[], 1));
     match op {
         Op::Norm { epsilon, gain, shift } => {
@@ -133,6 +135,32 @@ fn other(op: &Op, inputs: &[(&[f32], usize)]) -> Vec<f32> {
             let rows = x.chunks_exact(channels);
             let scaled = rows.flat_map(|row| row.iter().zip(gate).map(|(x, gate)| x * gate));
             scaled.map(|x| activate(*activation, x).clamp(*lo, *hi)).collect()
+        }
+        Op::MaxPool(Pool { kernel, stride, pad_top, pad_left }) => {
+            let (kernel, stride, pad_top, pad_left) = (*kernel, *stride, *pad_top, *pad_left);
+            let windows = Windows { from, width: shape[1], kernel, stride, pad_top, pad_left };
+            let mut out = vec![0.0; shape.iter().product()];
+            windows.greatest(x, f32::NEG_INFINITY, 0, &mut out);
+            out
+        }
+        Op::Codes => x.to_vec(),
+        Op::Strided(nest) => {
+            let mut out = vec![0.0; shape.iter().product()];
+            let second = inputs.get(1).map_or(x, |(values, _)| values);
+            nest.run(kernels::best(), 0, [x, second], &mut out);
+            out
+        }
+        Op::Join { runs } => {
+            let mut out = vec![0.0; shape.iter().product()];
+            let values: Vec<&[f32]> = inputs.iter().map(|(values, _)| *values).collect();
+            join(*runs, &values, &mut out);
+            out
+        }
+        Op::Softmax => {
+            let mut out = vec![0.0; x.len()];
+            let rows = x.chunks_exact(channels).zip(out.chunks_exact_mut(channels));
+            rows.for_each(|(row, out)| softmax(row, out));
+            out
         }
         // The passes have left no others.
         _ => Vec::new(),

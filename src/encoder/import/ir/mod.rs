@@ -3,6 +3,8 @@
 
 mod net;
 
+pub(super) use crate::asset::encoder::{Binary, Unary};
+use crate::encoder::ops::Nest;
 use crate::kernels::Activation;
 
 /// Number of a value: 0 is the picture, `i + 1` what node `i` gives.
@@ -28,8 +30,8 @@ pub(super) struct Node {
     pub(super) shape: [usize; 3],
 }
 
-/// Operators. Those up to [`Scale`](Op::Scale) are layers, which a finished network may hold; the
-/// others are primitives, which the passes fold away.
+/// Operators. Those up to [`Softmax`](Op::Softmax) are layers, which a finished network may hold; the
+/// others are primitives, which the passes fold into layers or, in the end, make strided ones.
 pub(super) enum Op {
     /// Dense convolution, linear layer (a kernel of one) or depthwise convolution.
     Conv(Conv),
@@ -59,6 +61,18 @@ pub(super) enum Op {
         lo: f32,
         hi: f32,
     },
+    /// The greatest value of each window.
+    MaxPool(Pool),
+    /// What was real as codes.
+    Codes,
+    /// What has no int8 form, in float.
+    Strided(Nest),
+    /// Values put together: equally many runs of each, by turns.
+    Join {
+        runs: usize,
+    },
+    /// Softmax over the channels.
+    Softmax,
 
     /// `x * mul + add`, one of each for every channel.
     Affine {
@@ -84,39 +98,14 @@ pub(super) enum Op {
         start: usize,
         count: usize,
     },
-    /// The positions of two values, one after the other.
-    Join,
     /// The first half of an attention, of queries and keys: `[heads, queries, keys]`.
     Scores(Attention),
-    /// Softmax over the channels.
-    Softmax,
     /// The second half of an attention: values weighted by a softmax.
     Mix {
         heads: usize,
         v_at: usize,
         width: usize,
     },
-}
-
-/// Functions of one number.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Unary {
-    Square,
-    Cube,
-    Sqrt,
-    Rsqrt,
-    Recip,
-    Erf,
-    Tanh,
-}
-
-/// Functions of two numbers.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Binary {
-    Add,
-    Sub,
-    Mul,
-    Div,
 }
 
 /// A convolution, and what the passes have folded into it, in the order in which it is computed.
@@ -145,6 +134,15 @@ pub(super) struct Conv {
     pub(super) hi: f32,
     /// The mean over all positions is taken last.
     pub(super) pooled: bool,
+}
+
+/// Where the windows of a pool lie.
+#[derive(Clone, Copy)]
+pub(super) struct Pool {
+    pub(super) kernel: usize,
+    pub(super) stride: usize,
+    pub(super) pad_top: usize,
+    pub(super) pad_left: usize,
 }
 
 /// Softmax of `scale * q kᵀ`, times `v`, head by head.
@@ -224,6 +222,11 @@ impl Op {
                 | Self::Constant(_)
                 | Self::Mean
                 | Self::Scale { .. }
+                | Self::MaxPool(_)
+                | Self::Codes
+                | Self::Strided(_)
+                | Self::Join { .. }
+                | Self::Softmax
         )
     }
 
@@ -238,33 +241,21 @@ impl Op {
             Self::Constant(_) => "Constant",
             Self::Mean => "GlobalAveragePool",
             Self::Scale { .. } => "Mul by a gate",
+            Self::MaxPool(_) => "MaxPool",
+            Self::Codes => "QuantizeLinear",
+            Self::Strided(_) => "operator in float",
+            Self::Join { .. } => "Concat",
+            Self::Softmax => "Softmax",
             Self::Affine { .. } => "Mul and Add by constants",
             Self::Clip { .. } => "Clip",
             Self::Activate(_) => "activation",
             Self::Unary(unary) => unary.name(),
-            Self::Binary(Binary::Add) => "Add",
-            Self::Binary(Binary::Sub) => "Sub",
-            Self::Binary(Binary::Mul) => "Mul",
-            Self::Binary(Binary::Div) => "Div",
+            Self::Binary(binary) => binary.name(),
             Self::SumChannels => "ReduceSum or ReduceMean over channels",
             Self::SumPositions => "ReduceSum over positions",
             Self::Channels { .. } => "Slice of channels",
-            Self::Join => "Concat",
             Self::Scores(_) => "MatMul of queries and keys",
-            Self::Softmax => "Softmax",
             Self::Mix { .. } => "MatMul of probabilities and values",
-        }
-    }
-}
-
-impl Unary {
-    fn name(self) -> &'static str {
-        match self {
-            Self::Square | Self::Cube => "Pow",
-            Self::Sqrt => "Sqrt",
-            Self::Rsqrt | Self::Recip => "Reciprocal",
-            Self::Erf => "Erf",
-            Self::Tanh => "Tanh",
         }
     }
 }

@@ -66,7 +66,7 @@ impl Net {
     /// Takes a node's operator out, to be put elsewhere; the node itself is to be removed.
     pub(in super::super) fn take(&mut self, value: Value) -> Node {
         let node = &mut self.nodes[value - 1];
-        let op = std::mem::replace(&mut node.op, Op::Join);
+        let op = std::mem::replace(&mut node.op, Op::Mean);
         Node { name: node.name.clone(), op, inputs: node.inputs.clone(), shape: node.shape }
     }
 

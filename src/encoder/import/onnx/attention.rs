@@ -21,8 +21,10 @@ struct Roles {
 }
 
 impl Lowering<'_> {
+    /// Whether a value is the softmax of products of queries and keys, and of nothing else.
     pub(super) fn is_softmax(&self, value: Value) -> bool {
-        value > 0 && matches!(self.net.nodes[value - 1].op, Op::Softmax)
+        let Some(Op::Softmax) = self.net.op(value) else { return false };
+        matches!(self.net.op(self.net.nodes[value - 1].inputs[0]), Some(Op::Scores(_)))
     }
 
     /// Products of queries and keys.

@@ -10,14 +10,15 @@ use tract_onnx::tract_core::ops::array::{
 };
 use tract_onnx::tract_core::ops::binary::TypedBinOp;
 use tract_onnx::tract_core::ops::cast::Cast;
-use tract_onnx::tract_core::ops::cnn::{Conv, SumPool};
+use tract_onnx::tract_core::ops::cnn::{Conv, MaxPool, SumPool};
 use tract_onnx::tract_core::ops::einsum::EinSum;
 use tract_onnx::tract_core::ops::element_wise::ElementWiseOp;
 use tract_onnx::tract_core::ops::nn::{Reduce, Softmax};
 
 use super::super::ImportError;
-use super::super::ir::{self, Net, Node, Op, Value};
+use super::super::ir::{Net, Node, Op, Value};
 use super::constant::Constant;
+use super::general::moved;
 use super::view::View;
 use super::{Onnx, moves, product};
 
@@ -76,11 +77,14 @@ impl Lowering<'_> {
         if node.outputs.len() != 1 {
             return Err("it has several results".into());
         }
-        let padded = node.inputs.iter().any(|outlet| self.paddings.contains_key(outlet));
-        if padded && !node.op_is::<Conv>() {
-            return Err("its input is padded, which only a convolution may have".into());
-        }
-        let view = self.lower(node)?;
+        let before = self.net.nodes.len();
+        let view = match self.lower(node) {
+            Ok(view) => view,
+            Err(why) => {
+                self.net.nodes.truncate(before);
+                self.general(node, why)?
+            }
+        };
         if !self.paddings.contains_key(&outlet) && view.dims() != self.dims(outlet)? {
             return Err("its shape is not understood".into());
         }
@@ -135,6 +139,8 @@ impl Lowering<'_> {
             self.conv(node, op)
         } else if let Some(op) = node.op_as::<SumPool>() {
             self.sum_pool(node, op)
+        } else if let Some(op) = node.op_as::<MaxPool>() {
+            self.max_pool(node, op)
         } else if let Some(op) = node.op_as::<EinSum>() {
             self.product(node, op)
         } else if let Some(op) = node.op_as::<TypedConcat>() {
@@ -152,20 +158,35 @@ impl Lowering<'_> {
         }
     }
 
+    /// Zeros that belong to a convolution that reads the value; around anything else a value of its own.
     fn pad(&mut self, node: &TypedNode, op: &Pad) -> Lowered {
         let outlet = OutletId::new(node.id, 0);
+        if op.pads.iter().all(|pad| *pad == (0, 0)) {
+            return self.view(node.inputs[0]);
+        }
         let zeros = match &op.mode {
             PadMode::Constant(value) => value.is_zero().unwrap_or(false),
             _ => false,
         };
         let last = op.pads.split_last_chunk::<2>();
         let last = last.filter(|(rest, _)| zeros && rest.iter().all(|pad| *pad == (0, 0)));
-        let Some((_, padding)) = last else {
-            return Err("only zeros around height and width are known".into());
+        let reader = |slot: &InletId| self.model.node(slot.node).op_is::<Conv>();
+        let only_convs = node.outputs[0].successors.iter().all(reader);
+        let Some((_, padding)) = last.filter(|_| only_convs) else {
+            return self.general_pad(node, op);
         };
-        self.paddings.insert(outlet, *padding);
+        let before = self.net.nodes.len();
         // The view is the image without its padding.
-        self.image(node, node.inputs[0])
+        match self.image(node, node.inputs[0]) {
+            Ok(view) => {
+                self.paddings.insert(outlet, *padding);
+                Ok(view)
+            }
+            Err(_) => {
+                self.net.nodes.truncate(before);
+                self.general_pad(node, op)
+            }
+        }
     }
 
     /// The number of the value that a new node gives.
@@ -250,18 +271,20 @@ impl Lowering<'_> {
         let node = self.model.node(outlet.node);
         let view = self.view(outlet).map_err(|_| interface("a constant".into()))?;
         let dims = format!("{:?}", view.dims());
-        let view = self.whole(node, view).map_err(|_| interface(dims.clone()))?;
-        if view.rows != 1 {
+        if view.axes.iter().filter(|axis| axis.len > 1).count() > 1 {
             return Err(interface(dims));
         }
+        let before = self.net.nodes.len();
+        let view = match self.whole(node, view.clone()) {
+            Ok(view) if view.rows == 1 => view,
+            _ => {
+                self.net.nodes.truncate(before);
+                self.as_row(node, view).map_err(|_| interface(dims))?
+            }
+        };
         let mut value = view.value;
         if let Some(order) = &view.order {
-            // Channels in the tensor's order, by a linear layer that only moves them.
-            let n = view.channels;
-            let mut weights = vec![0.0; n * n];
-            order.iter().enumerate().for_each(|(i, from)| weights[i * n + from] = 1.0);
-            let conv = ir::Conv::new(weights, vec![0.0; n]);
-            value = self.push(node, Op::Conv(conv), &[value], [1, 1, n]);
+            value = self.push(node, Op::Conv(moved(order)), &[value], [1, 1, view.channels]);
         }
         self.net.output = value;
         Ok(self.net)

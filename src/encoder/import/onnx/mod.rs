@@ -2,12 +2,14 @@
 //!
 //! `half` and `quantized` first make a float32 network of the file; tract then knows every shape and
 //! computes what does not depend on the picture. `lower` walks over its graph: what only moves
-//! numbers becomes a `view`, all else one primitive of ours.
+//! numbers becomes a `view`, all else one primitive of ours; what lies in the way of that `general`
+//! makes loops in float.
 
 mod attention;
 mod constant;
 mod conv;
 mod elementwise;
+mod general;
 mod half;
 mod held;
 mod lower;

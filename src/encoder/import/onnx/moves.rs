@@ -61,10 +61,16 @@ pub(super) fn strided(
             let len = view.axes[axis].len.to_dim();
             let dim = op.prepare_one_dim(at, &len, begin, end, &steps)?;
             let (start, end) = (dim.begin.to_usize()?, dim.end.to_usize()?);
-            if dim.stride != 1 || dim.shrink || start >= end {
+            if dim.stride < 1 || dim.shrink || start >= end {
                 return Ok(None);
             }
-            view = view.clone().slice(axis, start, end - start);
+            let every = dim.stride as usize;
+            let len = (end - start).div_ceil(every);
+            view = view.clone().slice(axis, start, 1 + (len - 1) * every);
+            (view.axes[axis].len, view.axes[axis].step) = match len {
+                1 => (1, 0),
+                _ => (len, view.axes[axis].step * every),
+            };
         }
         Ok(Some(view))
     };

@@ -67,7 +67,7 @@ impl Lowering<'_> {
     }
 
     /// A linear layer.
-    fn linear(
+    pub(super) fn linear(
         &mut self,
         node: &TypedNode,
         indices: &[Index],
@@ -139,7 +139,7 @@ impl Lowering<'_> {
 }
 
 /// The indices of a product of two inputs.
-fn indices(op: &EinSum) -> Vec<Index> {
+pub(super) fn indices(op: &EinSum) -> Vec<Index> {
     let one = |axes: &[usize]| axes.first().copied();
     let index = |axis: &Axis| Index {
         inputs: [one(&axis.inputs[0]), one(&axis.inputs[1])],

@@ -48,7 +48,7 @@ impl Lowering<'_> {
         }
         let op = match (prefix.is_empty(), inputs.len()) {
             (false, 0) => Op::Tokens(Tokens { prefix, mean: false, add: Vec::new() }),
-            (true, 1) => Op::Join,
+            (true, 1) => Op::Join { runs: 1 },
             _ => return Err("only constants, or one row, can be put in front of tokens".into()),
         };
         inputs.push(view.value);

@@ -4,7 +4,11 @@ use super::Plan;
 use crate::encoder::import::covariance::{covariance, means};
 use crate::encoder::import::ir::Conv;
 use crate::encoder::import::layer::{Data, NewLayer, pack_dense};
-use crate::encoder::import::rounding::with_covariance;
+use crate::encoder::import::rounding::{nearest, with_covariance};
+
+/// Inputs of an output channel up to which the errors of rounding are spread by the inputs' covariance:
+/// it takes the square of this many numbers, some times over.
+const MOST_COVARIANCE: usize = 8192;
 
 pub(super) fn fill(plan: &Plan, i: usize, conv: &Conv, layer: &mut NewLayer, inputs: &[Data]) {
     let node = &plan.net.nodes[i];
@@ -16,9 +20,15 @@ pub(super) fn fill(plan: &Plan, i: usize, conv: &Conv, layer: &mut NewLayer, inp
     let scaled = conv.weights.iter().enumerate();
     let scaled = scaled.map(|(at, w)| f64::from(*w) * from.step[at % depth % from.step.len()]);
     let scaled: Vec<f64> = scaled.collect();
-    let full = covariance(&window, &pad, inputs);
-    let used = (0..depth).flat_map(|k| &full[k * window.columns..][..depth]).copied();
-    let rounded = with_covariance(&scaled, &used.collect::<Vec<f64>>(), depth);
+    let rounded = if depth <= MOST_COVARIANCE {
+        let full = covariance(&window, &pad, inputs);
+        let used = (0..depth).flat_map(|k| &full[k * window.columns..][..depth]).copied();
+        with_covariance(&scaled, &used.collect::<Vec<f64>>(), depth)
+    } else {
+        let square = &plan.observed[i].input.square;
+        let codes = |k: usize| square[k % square.len()] / from.step[k % from.step.len()].powi(2);
+        nearest(&scaled, &(0..depth).map(codes).collect::<Vec<f64>>(), depth)
+    };
     let (packed, sums) = pack_dense(&rounded.codes, depth, window.columns);
     layer.record.weights = layer.parts.add(&packed);
     layer.record.sums = layer.parts.add(&sums);

@@ -12,7 +12,8 @@ use super::elements::added;
 use super::ir::{Net, Op};
 use super::layer::{Data, NewLayer, Parts, shape};
 use super::steps::Steps;
-use crate::asset::encoder::{Element, LayerKind, LayerRecord, NO_VALUE, Value};
+use crate::asset::encoder::{Element, Function, LayerKind, LayerRecord, NO_VALUE, Value};
+use crate::encoder::ops::Nest;
 use crate::kernels::{Activation, LANES};
 
 /// What is known of a network when its layers are made.
@@ -45,6 +46,11 @@ impl Plan<'_> {
             Op::Rows { .. } => LayerKind::Rows,
             Op::Constant(_) => LayerKind::Constant,
             Op::Scale { .. } => LayerKind::Scale,
+            Op::MaxPool(_) => LayerKind::MaxPool,
+            Op::Codes => LayerKind::Codes,
+            Op::Strided(_) => LayerKind::Strided,
+            Op::Join { .. } => LayerKind::Join,
+            Op::Softmax => LayerKind::Softmax,
             _ => LayerKind::Mean,
         };
         let mut numbers = [NO_VALUE; 3];
@@ -112,6 +118,17 @@ impl Plan<'_> {
                 let bounds = [*lo, *hi];
                 self.code_bounds(i, layer, bounds, &zero);
             }
+            Op::MaxPool(pool) => {
+                (r.kernel, r.stride) = (pool.kernel as u32, pool.stride as u32);
+                (r.pad_top, r.pad_left) = (pool.pad_top as u32, pool.pad_left as u32);
+            }
+            Op::Codes => {
+                self.codes_after(i, layer);
+                (layer.record.lo, layer.record.hi) = (0.0, 255.0);
+            }
+            Op::Strided(nest) => strided(nest, r, parts),
+            Op::Join { runs } => r.kept = *runs as u32,
+            Op::Softmax => (),
             _ => self.reals_of(i, layer),
         }
     }
@@ -218,6 +235,21 @@ impl Plan<'_> {
         let channels = layer.layer().shape_in().channels as usize;
         values.chunks(channels).flat_map(|values| padded(values.to_vec())).collect()
     }
+}
+
+/// Loops as a layer has them.
+fn strided(nest: &Nest, r: &mut LayerRecord, parts: &mut Parts) {
+    let axes = nest.kept.iter().chain(&nest.reduced);
+    let axes: Vec<u32> =
+        axes.flat_map(|axis| [axis.len, axis.steps[0], axis.steps[1]]).map(|x| x as u32).collect();
+    r.values = parts.add(&axes);
+    r.kept = nest.kept.len() as u32;
+    (r.at[0], r.at[1]) = (nest.start[0] as u32, nest.start[1] as u32);
+    if let Function::Activate(activation) = nest.function {
+        r.set_activation(activation);
+    }
+    (r.function, r.reducer) = (nest.function.number(), nest.reducer as u32);
+    (r.factor, r.lo, r.hi) = (nest.factor, nest.lo, nest.hi);
 }
 
 /// Filled up to whole panels.

@@ -13,6 +13,7 @@ mod input;
 mod norm;
 mod pool;
 mod residual;
+mod rest;
 mod rows;
 mod tokens;
 mod unit;
@@ -25,9 +26,9 @@ type Pass = fn(&mut Net) -> bool;
 
 /// A pass is tried where all before it find nothing more.
 const PASSES: [Pass; 19] = [
-    unit::fold,
     affine::fold,
     norm::find,
+    unit::fold,
     gate::fold,
     activation::fold,
     clip::fold,
@@ -46,15 +47,14 @@ const PASSES: [Pass; 19] = [
     residual::fold_other,
 ];
 
-/// Runs the passes until none finds its pattern, then takes in the preprocessing.
+/// Runs the passes until none finds its pattern, makes loops of the rest, then takes in the preprocessing.
 pub(super) fn run(net: &mut Net, mean: [f32; 3], std: [f32; 3]) -> Result<(), ImportError> {
     net.remove_unread();
     while PASSES.iter().any(|pass| pass(net)) {
         net.remove_unread();
     }
-    if let Some(node) = net.nodes.iter().find(|node| !node.op.is_layer()) {
-        return Err(ImportError::Unfolded { node: node.name.clone(), op: node.op.name() });
-    }
     pool::fold_last(net);
+    rest::fold(net)?;
+    debug_assert!(net.nodes.iter().all(|node| node.op.is_layer()));
     input::fold(net, mean, std)
 }

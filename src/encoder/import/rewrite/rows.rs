@@ -12,6 +12,7 @@ pub(super) fn fold(net: &mut Net) -> bool {
             let node = &net.nodes[*j];
             matches!(node.op, Op::Rows { start: s, count: c } if (s, c) == (start, count))
                 && node.inputs == [value]
+                && node.shape == net.nodes[i].shape
         };
         if let Some(j) = (0..i).find(same) {
             net.replace(i + 1, j + 1);
@@ -40,7 +41,9 @@ pub(super) fn fold(net: &mut Net) -> bool {
         }
         // The node reads rows of its inputs; of an attention's, only the queries.
         let mut node = net.take(value);
-        node.shape = [1, count, node.shape[2]];
+        // The rows may be an image's positions.
+        let [height, width, _] = net.nodes[i].shape;
+        node.shape = [height, width, node.shape[2]];
         let by_row = if matches!(node.op, Op::Attention(_)) { 1 } else { node.inputs.len() };
         let mut at = i;
         for side in 0..by_row {
@@ -49,7 +52,7 @@ pub(super) fn fold(net: &mut Net) -> bool {
                 name: net.nodes[i].name.clone(),
                 op: Op::Rows { start, count },
                 inputs: vec![input],
-                shape: [1, count, net.shape(input)[2]],
+                shape: [height, width, net.shape(input)[2]],
             };
             node.inputs[side] = net.insert(at, rows);
             at += 1;

@@ -7,7 +7,7 @@ pub(super) fn fold(net: &mut Net) -> bool {
     for i in 0..net.nodes.len() {
         let node = &net.nodes[i];
         match &node.op {
-            Op::Join => {
+            Op::Join { runs: 1 } => {
                 let &[front, x] = node.inputs.as_slice() else { continue };
                 let is_mean =
                     matches!(net.op(front), Some(Op::Mean)) && net.nodes[front - 1].inputs == [x];
