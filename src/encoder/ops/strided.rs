@@ -37,6 +37,7 @@ pub(in crate::encoder) struct Nest {
 
 impl Nest {
     /// One that computes `function` over these axes.
+    #[cfg(any(feature = "import", test))]
     pub(in crate::encoder) fn new(function: Function, kept: Vec<Axis>) -> Self {
         Self {
             kept,
