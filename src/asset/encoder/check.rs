@@ -142,7 +142,9 @@ fn conv(layer: &Layer, element: Element) -> Result<Lengths> {
     }
     need(layer.depth() <= MAX_DEPTH as usize, "a layer has too many inputs for 32-bit sums")?;
     if let Some(added) = layer.inputs[1] {
-        let same = added.shape == r.shape && added.element == element;
+        let fits = added.shape.positions() == r.shape.positions()
+            && added.shape.channels == r.shape.channels;
+        let same = fits && added.element == element;
         need(same && r.mean == 0, "a layer adds a value that does not fit")?;
     }
     if r.mean == 1 {

@@ -15,13 +15,13 @@ use super::{ImportError, calibrate, onnx, rewrite};
 
 const ENCODERS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/golden/encoders");
 /// Hash of all float features, on every processor.
-const FEATURES: &str = "680c663a703a3825f0f5998c3d3386df34ed8d1c5aada442cd8bf6ef599de7a1";
+const FEATURES: &str = "afc3167d3876ebfe6c6deeddc9e9c8eede00c05742ac182b2cd52401c7a46f1c";
 
 /// The layers that each family must become, whatever the style of its file: `c`onvolution or linear
 /// layer, `d`epthwise, `n`ormalization on its own, `a`ttention, `t`okens, `r`ows, `k` for a constant,
 /// `m`ean, gated `s`cale, `g`reatest of a window; in float `l`oops, `j`oin, `x` for a softmax; `q` makes
 /// codes. After the rows that are read, a transformer's last block has one position.
-const LAYERS: [(&str, &str); 14] = [
+const LAYERS: [(&str, &str); 15] = [
     ("clip", "ctncacccc rcacccc"),
     ("open_clip", "ctncacccc rcacccc"),
     ("siglip", "ctcaccc caccc ckaccc"),
@@ -32,8 +32,9 @@ const LAYERS: [(&str, &str); 14] = [
     ("efficientnet_lite", "cdc cdc cdc cdc c"),
     ("convnext", "cn dcc ncdcc ncdcc ncdcc mn"),
     ("regnet", "cccmccsc cccmccsc cccmccsc cccmccsc cm"),
-    ("densenet", "cg jkklllccjkklllccjkklllc d jkklllccjkklllccjkklll m"),
-    ("swin", "cnnlcltxlllclcccnlljlljlcltxlllcllljlljlccnm"),
+    ("densenet", "cg jklkllccjklkllccjklkllc d jklkllccjklkllccjklkll m"),
+    ("odd", "cdlldkllcgllllllklklllllklslljllldllclclllllllklljlxlmklkkjmkllkllc"),
+    ("swin", "cnn lcltxlllcl lccn lljlljlcltxlllcllljlljl ccnm"),
     ("eva02", "ctckllljlkllrljkllljlkllljaccclclcckllljlkllrljkllljlkllljaccclclrrcmn"),
     ("mobilenetv3", "cdc cdc cdc cdmccsc cdmccsc c mc"),
 ];

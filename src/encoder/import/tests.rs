@@ -192,18 +192,40 @@ fn an_encoder_refuses_other_pictures_and_thread_counts() {
 }
 
 #[test]
-fn a_damaged_table_of_layers_is_refused() {
+fn damaged_layers_are_refused_or_run_within_their_memory() {
     use crate::asset::Tag;
-    let good = tiny();
-    for word in 0..good.sections[1].1.len() / 4 {
-        let mut damaged = good.clone();
-        damaged.sections[1].1[4 * word..][..4].copy_from_slice(&0x7fff_fff0u32.to_le_bytes());
-        assert_eq!(damaged.sections[1].0, Tag::LAYERS);
-        // Whatever the number means: an error, or an encoder that still runs within its memory.
-        let file = file(&damaged);
-        if let Ok(mut encoder) = Encoder::new(file, kernels::best(), 1) {
-            let picture = &pictures()[..SIZE * SIZE * 3];
-            let _ = encoder.encode(picture, &mut Embedding::default());
+    let golden = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/golden/encoders");
+    let odd = std::fs::read(format!("{golden}/odd.onnx")).unwrap();
+    let side = 47;
+    let pixels: Vec<u8> = (0..side * side * 3).map(|i| (i * 7 % 251) as u8).collect();
+    let preprocess = Preprocess { size: side as u32, ..options().preprocess };
+    let options = Options { preprocess, min_cosine: -1.0, ..options() };
+    for (network, pixels, options) in [
+        (TINY, &pictures()[..SIZE * SIZE * 3], self::options()),
+        (&odd, &pixels, Options { min_cosine: -1.0, ..options }),
+    ] {
+        let options = Options { min_cosine: -1.0, ..options };
+        let good = import(network, pixels, &options, &|_| ()).unwrap();
+        let mut opened = 0;
+        let mut attempt = |damaged: &Imported| {
+            // Whatever the number means: an error, or an encoder that still runs within its memory.
+            if let Ok(mut encoder) = Encoder::new(file(damaged), kernels::best(), 1) {
+                opened += 1;
+                let _ = encoder.encode(pixels, &mut Embedding::default());
+            }
+        };
+        let [table, weights] = [1, 2].map(|at| good.sections[at].1.len() / 4);
+        assert_eq!([good.sections[1].0, good.sections[2].0], [Tag::LAYERS, Tag::WEIGHTS]);
+        // Every number of the table, and of the weights those at which parts start: axes are among them.
+        for (section, word) in (0..table).map(|w| (1, w)).chain((0..weights).map(|w| (2, w))) {
+            if section == 2 && word % 16 > 8 {
+                continue;
+            }
+            let number: u32 = if word % 2 == 0 { 0x7fff_fff0 } else { 3 };
+            let mut damaged = good.clone();
+            damaged.sections[section].1[4 * word..][..4].copy_from_slice(&number.to_le_bytes());
+            attempt(&damaged);
         }
+        assert!(opened > 0, "weights may be any numbers");
     }
 }

@@ -8,10 +8,12 @@
 use tract_core::internal::*;
 
 use super::{Compute, Engine, Input, Source, reals, reals_of};
-use crate::asset::encoder::{
-    Binary, Function, Layer, MAX_AXES, MAX_VOLUME, Reducer, greater, lesser,
-};
+use crate::asset::encoder::{Binary, Function, Layer, MAX_AXES, Reducer, greater, lesser};
 use crate::kernels::{Kernels, Out};
+
+/// Most steps that a layer's loops may take: a damaged asset must not run for hours. As many as the
+/// products of the largest layers.
+const MAX_STEPS: u64 = 1 << 36;
 
 /// One axis: its length, and its steps in both inputs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -61,8 +63,9 @@ impl Nest {
             axes.iter().try_fold(1usize, |n, axis| n.checked_mul(axis.len)).unwrap_or(usize::MAX)
         };
         ensure!(volume(&self.kept) == out, "the axes of a strided layer are not its result's");
-        let reduced = volume(&self.reduced);
-        ensure!(reduced > 0 && reduced <= MAX_VOLUME, "a strided layer reduces over nothing");
+        let steps = out.checked_mul(volume(&self.reduced));
+        let bearable = steps.is_some_and(|steps| steps > 0 && steps as u64 <= MAX_STEPS);
+        ensure!(bearable, "a strided layer takes too many steps, or none");
         for (side, len) in inputs.iter().enumerate() {
             let mut last = Some(self.start[side]);
             for axis in self.kept.iter().chain(&self.reduced) {

@@ -264,6 +264,34 @@ def tiny_mobilenet(network, blocks, side, **options):
     return Family(build, side, IMAGENET, None, ("feature",))
 
 
+class Odd(nn.Module):
+    """What real networks have now and then, all of it in one."""
+
+    def __init__(self):
+        super().__init__()
+        self.stem = nn.Conv2d(3, 12, 4, 4)
+        self.oblong = nn.Conv2d(12, 12, (1, 5), padding=(0, 2), groups=12)
+        self.dilated = nn.Conv2d(12, 16, 3, padding=2, dilation=2, groups=4)
+        self.norm = nn.GroupNorm(1, 16)
+        self.mix = nn.Linear(36, 36)
+        self.heads = nn.Linear(16, 32)
+        self.last = nn.Linear(32, 24)
+
+    def forward(self, x):
+        x = F.leaky_relu(self.oblong(self.stem(x)), 0.1)
+        x = x + F.avg_pool2d(x, 3, 1, 1, count_include_pad=False)
+        x = F.max_pool2d(self.dilated(x), 2, ceil_mode=True)
+        x = self.norm(x)
+        ghost = torch.cat([x, x.abs().sqrt() + torch.exp(-x * x)], 1)[:, 4:20]
+        x = F.conv2d(torch.maximum(x, ghost), torch.full((16, 1, 3, 3), 0.1), padding=1, groups=16) + x
+        tokens = x.flatten(2)  # channels, then positions: a linear layer over these
+        tokens = (tokens + self.mix(tokens)).transpose(1, 2)
+        a, b = self.heads(tokens)[..., 0::2], self.heads(tokens)[..., 1::2]
+        turned = torch.cat([a * a.cos() - b * b.sin(), torch.minimum(a, b) / (1 + a * a)], -1)
+        weights = turned.amax(-1, keepdim=True).softmax(1)
+        return self.last((turned * weights).sum(1) + F.pad(turned, (1, 1)).mean(1)[:, 1:-1])
+
+
 def of_timm(build, side, width=None):
     """Backbones whose operators have no int8 form everywhere: those run in float."""
 
@@ -323,6 +351,7 @@ TINY = {
     ),
     # Values put together, maximum pooling.
     "densenet": of_timm(lambda: DenseNet(growth_rate=4, block_config=(2, 2), bn_size=2, num_classes=0), 48),
+    "odd": of_timm(Odd, 47),
     # Windows that move, biases of their positions between the two products of an attention.
     "swin": of_timm(
         lambda: SwinTransformer(

@@ -10,6 +10,7 @@ use tract_onnx::tract_core::ops::cnn::{
 use super::super::ir::{Binary, Conv, Op, Pool};
 use super::lower::{Lowered, Lowering};
 use super::view::View;
+use crate::asset::encoder::MAX_PATCH;
 
 /// Greatest kernel of a depthwise convolution, and of one whose windows overlap or are padded.
 const MAX_KERNEL: usize = 7;
@@ -84,9 +85,8 @@ impl Lowering<'_> {
         }
         // Groups of several channels become one dense convolution with zeros between them.
         let depthwise = groups > 1 && groups == channels;
-        if window.kernel > MAX_KERNEL
-            && (depthwise || window.padded || window.stride != window.kernel)
-        {
+        let overlaps = depthwise || window.padded || window.stride != window.kernel;
+        if window.kernel > if overlaps { MAX_KERNEL } else { MAX_PATCH as usize } {
             return Err(format!("its kernel is {0} x {0}", window.kernel));
         }
         let (own, taps) = (channels / groups, window.taps.iter().product::<usize>());
@@ -212,6 +212,9 @@ impl Lowering<'_> {
         let &[kh, kw] = pool.kernel_shape.as_slice() else {
             return Err("it is not two-dimensional".into());
         };
+        if kh == 0 || kw == 0 {
+            return Err("its kernel is empty".into());
+        }
         if pool.stride(0) != pool.stride(1) {
             return Err("its strides differ".into());
         }

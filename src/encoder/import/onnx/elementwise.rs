@@ -9,6 +9,7 @@ use super::super::ir::{Binary, Op, Tokens, Unary};
 use super::constant::{Constant, Spread};
 use super::lower::{Lowered, Lowering};
 use super::view::{Along, View};
+use crate::asset::encoder::Function;
 use crate::kernels::Activation;
 use crate::math;
 
@@ -28,19 +29,7 @@ impl Lowering<'_> {
         if name == "Neg" {
             return Ok(View { factor: -view.factor, ..view });
         }
-        let gate = |coefficients| Op::Activate(Activation::Gated(coefficients));
         let op = match name.as_str() {
-            "Square" => Op::Unary(Unary::Square),
-            "Sqrt" => Op::Unary(Unary::Sqrt),
-            "Rsqrt" => Op::Unary(Unary::Rsqrt),
-            "Recip" => Op::Unary(Unary::Recip),
-            "Erf" => Op::Unary(Unary::Erf),
-            "Tanh" => Op::Unary(Unary::Tanh),
-            "Sigmoid" => Op::Activate(Activation::Sigmoid),
-            "HardSwish" => Op::Activate(Activation::HardSwish),
-            "Silu" => gate(math::SILU),
-            "GeluExact" => gate(math::GELU),
-            "GeluApproximate" => gate(math::GELU_TANH),
             "PowConst" => {
                 let exponent = op.0.downcast_ref::<PowConst>().map(|pow| pow.exponent);
                 power(f64::from(exponent.unwrap_or(0.0)))?
@@ -48,7 +37,11 @@ impl Lowering<'_> {
             "LeakyRelu" if op.0.downcast_ref::<LeakyRelu>().is_some_and(|r| r.alpha == 0.0) => {
                 Op::Clip { lo: 0.0, hi: f64::INFINITY }
             }
-            _ => return Err("it is unknown here".into()),
+            name => match function(name) {
+                Some(Function::Unary(unary)) => Op::Unary(unary),
+                Some(Function::Activate(activation)) => Op::Activate(activation),
+                _ => return Err("it is unknown here".into()),
+            },
         };
         let view = self.whole(node, view)?;
         Ok(self.map(node, &view, op))
@@ -141,13 +134,7 @@ impl Lowering<'_> {
         if a == b && name == "Mul" {
             return Ok(self.map(node, &a, Op::Unary(Unary::Square)));
         }
-        let binary = match name {
-            "Add" => Binary::Add,
-            "Sub" => Binary::Sub,
-            "Mul" => Binary::Mul,
-            "Div" => Binary::Div,
-            _ => return Err("it is not known with two values".into()),
-        };
+        let binary = binary(name).ok_or("it is not known with two values")?;
         let (mut large, mut small) = (&a, &b);
         if (small.rows, small.channels) > (large.rows, large.channels) {
             std::mem::swap(&mut large, &mut small);
@@ -241,4 +228,39 @@ fn power(exponent: f64) -> Result<Op, String> {
         -1.0 => Unary::Recip,
         _ => return Err(format!("the exponent {exponent} is unknown here")),
     }))
+}
+
+/// The function of one number that tract calls so.
+pub(super) fn function(name: &str) -> Option<Function> {
+    let gated = |coefficients| Function::Activate(Activation::Gated(coefficients));
+    Some(Function::Unary(match name {
+        "Square" => Unary::Square,
+        "Sqrt" => Unary::Sqrt,
+        "Rsqrt" => Unary::Rsqrt,
+        "Recip" => Unary::Recip,
+        "Erf" => Unary::Erf,
+        "Tanh" => Unary::Tanh,
+        "Abs" => Unary::Abs,
+        "Exp" => Unary::Exp,
+        "Ln" => Unary::Ln,
+        "Sin" => Unary::Sin,
+        "Cos" => Unary::Cos,
+        "Floor" => Unary::Floor,
+        "Ceil" => Unary::Ceil,
+        "RoundHalfToEven" => Unary::Round,
+        "Sign" => Unary::Sign,
+        "Sigmoid" => return Some(Function::Activate(Activation::Sigmoid)),
+        "HardSwish" => return Some(Function::Activate(Activation::HardSwish)),
+        "Silu" => return Some(gated(math::SILU)),
+        "GeluExact" => return Some(gated(math::GELU)),
+        "GeluApproximate" => return Some(gated(math::GELU_TANH)),
+        _ => return None,
+    }))
+}
+
+/// The function of two numbers that tract calls so.
+pub(super) fn binary(name: &str) -> Option<Binary> {
+    let all =
+        [Binary::Add, Binary::Sub, Binary::Mul, Binary::Div, Binary::Max, Binary::Min, Binary::Pow];
+    all.into_iter().find(|binary| binary.name() == name)
 }

@@ -13,6 +13,7 @@ use tract_onnx::tract_core::ops::nn::{LeakyRelu, Reduce, Reducer as TractReducer
 
 use super::super::ir::{Binary, Op, Unary};
 use super::constant::Constant;
+use super::elementwise::{binary, function};
 use super::lower::{Lowered, Lowering};
 use super::product::{Index, indices};
 use super::view::{Along, View};
@@ -100,7 +101,7 @@ impl Lowering<'_> {
                 let part = View { factor: view.factor * f64::from(*alpha), ..view.clone() };
                 return self.of_two(node, Binary::Max, view, part);
             }
-            let function = unary(&op.0.name()).ok_or(why)?;
+            let function = function(&op.0.name()).ok_or(why)?;
             let view = self.plain(node, view)?;
             let layout = Layout::of(&view);
             self.map_strided(node, Nest::new(function, Vec::new()), &view, &layout)
@@ -119,11 +120,10 @@ impl Lowering<'_> {
     }
 
     fn constant_value(&mut self, node: &TypedNode, constant: &Constant) -> Lowered {
-        let shape = sides(constant.values.len(), constant.dims.last().copied().unwrap_or(1))?;
-        let value = self.push(node, Op::Constant(constant.values.clone()), &[], shape);
         let axes: Vec<(usize, usize)> =
             constant.dims.iter().copied().zip(constant.steps()).collect();
-        Ok(View::new(value, shape[0] * shape[1], shape[2], &axes))
+        let channels = constant.dims.last().copied().unwrap_or(1);
+        self.value(node, Op::Constant(constant.values.clone()), &[], &axes, channels)
     }
 
     /// Without a factor.
@@ -308,18 +308,45 @@ impl Lowering<'_> {
         if channels == 1
             && let Some(last) = kept.last()
         {
-            channels = last.axis.len.min(MAX_CHANNELS);
+            let len = last.axis.len;
+            let most = (1..=len.min(MAX_CHANNELS)).rev().find(|n| len.is_multiple_of(*n));
+            channels = most.unwrap_or(1);
         }
         nest.kept = kept.iter().map(|l| l.axis).collect();
         if nest.kept.len() + nest.reduced.len() > MAX_AXES {
             return Err("it goes over too many axes".into());
         }
-        let shape = sides(step, channels)?;
         let volume = |value: &usize| self.net.shape(*value).iter().product();
         let volumes: Vec<usize> = inputs.iter().map(volume).collect();
         nest.check(&volumes, step).map_err(|error| error.to_string())?;
-        let value = self.push(node, Op::Strided(nest), inputs, shape);
-        Ok(View::new(value, step / shape[2], shape[2], &axes))
+        self.value(node, Op::Strided(nest), inputs, &axes, channels)
+    }
+
+    /// The value that a new node gives, seen as a tensor whose axes lie so without gaps.
+    fn value(
+        &mut self,
+        node: &TypedNode,
+        op: Op,
+        inputs: &[usize],
+        axes: &[(usize, usize)],
+        channels: usize,
+    ) -> Lowered {
+        let count = axes.iter().map(|(len, _)| len).product();
+        let mut shape = sides(count, channels)?;
+        let view = |shape: [usize; 3]| {
+            // The number is that of the node that is pushed now.
+            let value = self.net.nodes.len() + 1;
+            View::new(value, count / shape[2], shape[2], axes)
+        };
+        if let Some(&[_, (height, _), (width, _)]) = axes.last_chunk::<3>() {
+            let image = [height, width, shape[2]];
+            if height * width * shape[2] == count && view(image).is_image(image) {
+                shape = image;
+            }
+        }
+        let view = view(shape);
+        self.push(node, op, inputs, shape);
+        Ok(view)
     }
 
     /// Values put together along an axis.
@@ -363,10 +390,8 @@ impl Lowering<'_> {
                 step *= dims[*axis];
                 channels = if at < layout.inner { step } else { channels };
             }
-            let shape = sides(step, channels)?;
             let inputs: Vec<usize> = group.iter().map(|view| view.value).collect();
-            let value = self.push(node, Op::Join { runs }, &inputs, shape);
-            joined = Some(View::new(value, step / shape[2], shape[2], &axes));
+            joined = Some(self.value(node, Op::Join { runs }, &inputs, &axes, channels)?);
         }
         joined.ok_or_else(|| "it has no inputs".into())
     }
@@ -442,46 +467,4 @@ fn sides(count: usize, channels: usize) -> Result<[usize; 3], String> {
     let rows = count / channels;
     let height = (1..=MAX_TOKENS).find(|h| rows.is_multiple_of(*h) && rows / h <= MAX_TOKENS);
     height.map(|height| [height, rows / height, channels]).ok_or_else(|| "it is too large".into())
-}
-
-fn binary(name: &str) -> Option<Binary> {
-    Some(match name {
-        "Add" => Binary::Add,
-        "Sub" => Binary::Sub,
-        "Mul" => Binary::Mul,
-        "Div" => Binary::Div,
-        "Max" => Binary::Max,
-        "Min" => Binary::Min,
-        "Pow" => Binary::Pow,
-        _ => return None,
-    })
-}
-
-fn unary(name: &str) -> Option<Function> {
-    use crate::kernels::Activation;
-    use crate::math;
-    let gated = |coefficients| Function::Activate(Activation::Gated(coefficients));
-    Some(Function::Unary(match name {
-        "Square" => Unary::Square,
-        "Sqrt" => Unary::Sqrt,
-        "Rsqrt" => Unary::Rsqrt,
-        "Recip" => Unary::Recip,
-        "Erf" => Unary::Erf,
-        "Tanh" => Unary::Tanh,
-        "Abs" => Unary::Abs,
-        "Exp" => Unary::Exp,
-        "Ln" => Unary::Ln,
-        "Sin" => Unary::Sin,
-        "Cos" => Unary::Cos,
-        "Floor" => Unary::Floor,
-        "Ceil" => Unary::Ceil,
-        "RoundHalfToEven" => Unary::Round,
-        "Sign" => Unary::Sign,
-        "Sigmoid" => return Some(Function::Activate(Activation::Sigmoid)),
-        "HardSwish" => return Some(Function::Activate(Activation::HardSwish)),
-        "Silu" => return Some(gated(math::SILU)),
-        "GeluExact" => return Some(gated(math::GELU)),
-        "GeluApproximate" => return Some(gated(math::GELU_TANH)),
-        _ => return None,
-    }))
 }

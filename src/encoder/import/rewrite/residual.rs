@@ -1,6 +1,6 @@
 //! Takes `Add(Conv(x), r)` where nobody else reads the convolution. Leaves the convolution with `r`
-//! as its second input. Of two convolutions the later one takes the other in. Where neither can, a
-//! linear layer that changes nothing takes the sum.
+//! as its second input. Of two convolutions the later one takes the other in. Where neither can, but both
+//! sides can be codes, a linear layer that changes nothing takes the sum.
 
 use super::super::ir::{Binary, Conv, Net, Op, Value};
 
@@ -60,10 +60,15 @@ pub(super) fn fold_depthwise(net: &mut Net) -> bool {
     false
 }
 
-/// Into a new layer.
+/// Into a new layer, where both sides can be codes: a sum of real values is cheaper as it is.
 pub(super) fn fold_other(net: &mut Net) -> bool {
     for i in 0..net.nodes.len() {
         let Some([first, second]) = sum(net, i) else { continue };
+        let codes =
+            |value| matches!(net.op(value), Some(Op::Conv(_) | Op::Scale { .. } | Op::MaxPool(_)));
+        if !codes(first) || !codes(second) {
+            continue;
+        }
         let channels = net.nodes[i].shape[2];
         let mut weights = vec![0.0; channels * channels];
         weights.iter_mut().step_by(channels + 1).for_each(|w| *w = 1.0);

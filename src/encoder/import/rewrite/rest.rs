@@ -29,31 +29,30 @@ pub(super) fn fold(net: &mut Net) -> Result<(), ImportError> {
 /// A product by constants and a sum with constants; gives the last of their nodes.
 fn affine(net: &mut Net, mut i: usize, mul: &[f64], add: &[f64]) -> usize {
     let (shape, name) = (net.nodes[i].shape, net.nodes[i].name.clone());
-    let channels = shape[2];
-    let constant = |each: &[f64]| Node {
-        name: name.clone(),
-        op: Op::Constant(each.iter().map(|x| *x as f32).collect()),
-        inputs: Vec::new(),
-        shape: [1, 1, channels],
-    };
-    let loops = |binary| {
-        let kept = vec![axis(shape[0] * shape[1], channels, 0), axis(channels, 1, 1)];
-        Op::Strided(Nest::new(Function::Binary(binary), kept))
-    };
-    let factors = net.insert(i, constant(mul));
-    i += 1;
-    net.nodes[i].op = loops(Binary::Mul);
-    net.nodes[i].inputs.push(factors);
-    if add.iter().any(|a| *a != 0.0) {
-        let (x, terms) = (net.nodes[i].inputs[0], net.insert(i, constant(add)));
+    let [height, width, channels] = shape;
+    let steps = [(Binary::Mul, mul, 1.0), (Binary::Add, add, 0.0)];
+    let steps = steps.into_iter().filter(|(_, each, idle)| each.iter().any(|x| x != idle));
+    let mut steps: Vec<(Binary, &[f64])> = steps.map(|(op, each, _)| (op, each)).collect();
+    if steps.is_empty() {
+        steps.push((Binary::Mul, mul));
+    }
+    let last = steps.len() - 1;
+    for (at, (binary, each)) in steps.into_iter().enumerate() {
+        let op = Op::Constant(each.iter().map(|x| *x as f32).collect());
+        let constant = Node { name: name.clone(), op, inputs: Vec::new(), shape: [1, 1, channels] };
+        let constant = net.insert(i, constant);
         i += 1;
-        // The product before it, the sum in its place.
-        let product =
-            Node { name: name.clone(), op: loops(Binary::Mul), inputs: vec![x, factors], shape };
-        let product = net.insert(i, product);
-        i += 1;
-        net.nodes[i].op = loops(Binary::Add);
-        net.nodes[i].inputs = vec![product, terms];
+        let kept = vec![axis(height * width, channels, 0), axis(channels, 1, 1)];
+        let op = Op::Strided(Nest::new(Function::Binary(binary), kept));
+        let inputs = vec![net.nodes[i].inputs[0], constant];
+        if at == last {
+            (net.nodes[i].op, net.nodes[i].inputs) = (op, inputs);
+        } else {
+            let node = Node { name: name.clone(), op, inputs, shape };
+            let product = net.insert(i, node);
+            i += 1;
+            net.nodes[i].inputs[0] = product;
+        }
     }
     i
 }
