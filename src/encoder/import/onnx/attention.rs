@@ -1,7 +1,7 @@
 //! The two matrix products of an attention and the softmax between them.
 
 use tract_onnx::tract_core::internal::*;
-use tract_onnx::tract_core::ops::nn::Softmax;
+use tract_onnx::tract_core::ops::nn::{Softmax, SoftmaxKind};
 
 use super::super::ir::{Attention, Op, Value};
 use super::constant::Constant;
@@ -81,6 +81,9 @@ impl Lowering<'_> {
     }
 
     pub(super) fn softmax(&mut self, node: &TypedNode, op: &Softmax) -> Lowered {
+        if op.kind != SoftmaxKind::Softmax {
+            return Err("its logarithm is taken".into());
+        }
         let view = self.view(node.inputs[0])?;
         let producer = view.value.checked_sub(1).map(|at| &mut self.net.nodes[at].op);
         let (Some(Op::Scores(attention)), &[axis]) = (producer, op.axes.as_slice()) else {

@@ -9,7 +9,9 @@ use tract_onnx::tract_core::ops::array::{Pad, PadMode, TypedConcat};
 use tract_onnx::tract_core::ops::binary::TypedBinOp;
 use tract_onnx::tract_core::ops::einsum::EinSum;
 use tract_onnx::tract_core::ops::element_wise::ElementWiseOp;
-use tract_onnx::tract_core::ops::nn::{LeakyRelu, Reduce, Reducer as TractReducer, Softmax};
+use tract_onnx::tract_core::ops::nn::{
+    LeakyRelu, Reduce, Reducer as TractReducer, Softmax, SoftmaxKind,
+};
 
 use super::super::ir::{Binary, Op, Unary};
 use super::constant::Constant;
@@ -79,7 +81,9 @@ impl Lowering<'_> {
         } else if let Some(op) = node.op_as::<Reduce>() {
             self.general_reduce(node, op)
         } else if let Some(op) = node.op_as::<Softmax>() {
-            let &[axis] = op.axes.as_slice() else { return Err(why) };
+            let (SoftmaxKind::Softmax, &[axis]) = (op.kind, op.axes.as_slice()) else {
+                return Err(why);
+            };
             let view = self.view(first)?;
             let view = self.copy(node, &view, &Layout::ending(view.axes.len(), &[axis]))?;
             let view = self.plain(node, view)?;
@@ -284,14 +288,13 @@ impl Lowering<'_> {
         loops: Vec<Loop>,
         layout: &Layout,
     ) -> Lowered {
-        let dims = self.dims(OutletId::new(node.id, 0))?;
         let long = |l: &&Loop| l.axis.len > 1;
         nest.reduced =
             loops.iter().filter(long).filter(|l| l.out.is_none()).map(|l| l.axis).collect();
         // Along the shortest steps last.
         nest.reduced.sort_by_key(|axis| std::cmp::Reverse(axis.steps));
-        let rank = loops.iter().filter_map(|l| l.out).max().map_or(0, |last| last + 1);
-        let mut axes = vec![(1, 0); rank.max(dims.len())];
+        // A layout has all axes of the result.
+        let mut axes = vec![(1, 0); layout.order.len()];
         let mut kept: Vec<&Loop> = loops.iter().filter(long).filter(|l| l.out.is_some()).collect();
         let place = |l: &&Loop| layout.order.iter().position(|axis| Some(*axis) == l.out);
         kept.sort_by_key(place);
