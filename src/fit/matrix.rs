@@ -1,13 +1,17 @@
 //! Matrices in float and the one product that making heads needs. Sums run in the kernels' fixed
 //! order and threads split the rows, so that a head has the same bits whoever makes it.
 
+use std::borrow::Cow;
 use std::panic::resume_unwind;
 use std::thread;
 
-use crate::kernels::Kernels;
+use crate::kernels::{Kernels, LANES};
 
 /// Multiplications below which starting threads does not pay.
-const SMALL: usize = 1 << 20;
+const SMALL: usize = 1 << 22;
+/// Side of the squares that a matrix is transposed by: what is read and what is written of one both stay in
+/// the first cache.
+const SQUARE: usize = 32;
 
 /// Rows one behind the other.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -83,11 +87,15 @@ impl Matrix {
     /// Rows and columns change places.
     #[must_use]
     pub fn transposed(&self) -> Self {
-        let mut out = Self::zeros(self.columns, self.rows());
-        let rows = self.rows();
-        for (i, row) in self.iter().enumerate() {
-            for (j, &value) in row.iter().enumerate() {
-                out.data[j * rows + i] = value;
+        let (rows, columns) = (self.rows(), self.columns);
+        let mut out = Self::zeros(columns, rows);
+        for top in (0..rows).step_by(SQUARE) {
+            for left in (0..columns).step_by(SQUARE) {
+                for i in top..rows.min(top + SQUARE) {
+                    for j in left..columns.min(left + SQUARE) {
+                        out.data[j * rows + i] = self.data[i * columns + j];
+                    }
+                }
             }
         }
         out
@@ -135,33 +143,45 @@ impl Matrix {
         let small = out.data.len() * self.columns < SMALL;
         let threads = if small { 1 } else { workers.threads.max(1) };
         let part = self.rows().div_ceil(threads);
-        let fill = |first: usize, part: &mut [f32]| {
-            // A few rows of `self` for each row of `other`, which is then read from the cache.
-            for (block, rows) in part.chunks_mut(BLOCK * columns).enumerate() {
-                let first = first + block * BLOCK;
-                for (j, b) in other.iter().enumerate() {
-                    for (i, row) in rows.chunks_exact_mut(columns).enumerate() {
-                        row[j] = workers.kernels.dot_f32(self.row(first + i), b);
-                    }
-                }
-            }
-        };
-        if threads == 1 {
-            fill(0, &mut out.data);
-            return out;
-        }
-        thread::scope(|scope| {
-            let parts = out.data.chunks_mut(part * columns).enumerate();
-            let parts: Vec<_> =
-                parts.map(|(i, rows)| scope.spawn(move || fill(i * part, rows))).collect();
-            parts.into_iter().for_each(|part| part.join().unwrap_or_else(|e| resume_unwind(e)));
-        });
+        let (left, right) = (self.in_whole_lanes(), other.in_whole_lanes());
+        let length = left.columns;
+        let parts = out.data.chunks_mut(part * columns).zip(left.data.chunks(part * length));
+        in_parallel(parts.map(|(out, rows)| {
+            let right = &right.data;
+            move || workers.kernels.dots_f32(rows, right, length, out)
+        }));
         out
+    }
+
+    /// With zeros behind each row up to whole [`LANES`]: what is left over there takes the kernels as long as
+    /// several lanes.
+    fn in_whole_lanes(&self) -> Cow<'_, Self> {
+        let columns = self.columns.next_multiple_of(LANES);
+        if columns == self.columns {
+            return Cow::Borrowed(self);
+        }
+        let mut out = Self::zeros(self.rows(), columns);
+        for (i, row) in self.iter().enumerate() {
+            out.row_mut(i)[..self.columns].copy_from_slice(row);
+        }
+        Cow::Owned(out)
     }
 }
 
-/// Rows of the left side that are multiplied with one row of the right side.
-const BLOCK: usize = 8;
+/// Does all of it, one after the other where there is one, else each on a thread of its own.
+pub(super) fn in_parallel<F: FnOnce() + Send>(mut parts: impl ExactSizeIterator<Item = F>) {
+    if parts.len() < 2 {
+        return parts.for_each(|part| part());
+    }
+    thread::scope(|scope| {
+        let own = parts.next();
+        let others: Vec<_> = parts.map(|part| scope.spawn(part)).collect();
+        if let Some(own) = own {
+            own();
+        }
+        others.into_iter().for_each(|other| other.join().unwrap_or_else(|e| resume_unwind(e)));
+    });
+}
 
 /// Solves `a x = b` for each row b of `right`, in place, for a symmetric positive definite `a`
 /// (`[n][n]`, its lower half; overwritten with its Cholesky factor). False if it is not positive

@@ -23,6 +23,8 @@ mod depthwise;
 #[cfg(all(feature = "std", target_arch = "aarch64"))]
 mod dotprod;
 #[cfg(all(feature = "std", any(target_arch = "x86_64", target_arch = "aarch64")))]
+mod dots;
+#[cfg(all(feature = "std", any(target_arch = "x86_64", target_arch = "aarch64")))]
 mod end;
 #[cfg(all(feature = "std", target_arch = "aarch64"))]
 mod i8mm;
@@ -115,6 +117,7 @@ pub struct Kernels {
     pack_key: unsafe fn(&[f32], &mut [i8], usize) -> (f32, i32),
     pack_values: unsafe fn(&Values, &mut [i8], &mut [f32; LANES], &mut [i32; LANES]),
     dot_f32: unsafe fn(&[f32], &[f32]) -> f32,
+    dots_f32: unsafe fn(&[f32], &[f32], usize, &mut [f32]),
     matvec_f16: unsafe fn(&[u16], &[f32], &mut [f32]),
     affinity: unsafe fn(&[i8], &Query, KeyUnits, &mut [f32; LANES], &mut [f32; LANES]),
     scratch: fn(usize) -> usize,
@@ -363,6 +366,18 @@ impl Kernels {
         assert_eq!(a.len(), b.len(), "dot_f32: lengths");
         // SAFETY: `self` exists, so the processor has the instruction set; the lengths are equal.
         unsafe { (self.dot_f32)(a, b) }
+    }
+
+    /// [`dot_f32`](Self::dot_f32) of each row of `a` with each row of `b`, all of `k` values:
+    /// `out[i][j]`.
+    pub fn dots_f32(&self, a: &[f32], b: &[f32], k: usize, out: &mut [f32]) {
+        if k == 0 {
+            return out.fill(0.0);
+        }
+        assert!(a.len().is_multiple_of(k) && b.len().is_multiple_of(k), "dots_f32: rows");
+        assert_eq!(out.len(), a.len() / k * (b.len() / k), "dots_f32: out");
+        // SAFETY: `self` exists, so the processor has the instruction set; the sizes were checked.
+        unsafe { (self.dots_f32)(a, b, k, out) }
     }
 
     /// `out[r]` = f16 row r of `w` (`[out.len()][x.len()]`, widened exactly) times `x`, in the order

@@ -18,6 +18,7 @@ pub(super) static KERNELS: Kernels = Kernels {
     pack_key,
     pack_values,
     dot_f32,
+    dots_f32,
     matvec_f16,
     affinity,
     scratch: no_scratch,
@@ -291,6 +292,13 @@ fn dot_f32(a: &[f32], b: &[f32]) -> f32 {
         }
     }
     finish_dot(lanes, rest_a, rest_b)
+}
+
+fn dots_f32(a: &[f32], b: &[f32], k: usize, out: &mut [f32]) {
+    let rows = a.chunks_exact(k).zip(out.chunks_exact_mut((b.len() / k).max(1)));
+    for (a, out) in rows {
+        b.chunks_exact(k).zip(out).for_each(|(b, out)| *out = dot_f32(a, b));
+    }
 }
 
 /// An f16 as the f32 of the same value.

@@ -5,6 +5,9 @@
 //! a_j = softmax_j(Wq t_c · Wk z_j / sqrt(D)),   z_0 = t_c, z_1.. the shots
 //! w_c = norm(t_c + sigmoid(g·t_c + b) * sum_j a_j z_j),    logits = 100 f w
 //! ```
+//!
+//! Wq t · Wk z is computed as (Wkᵀ Wq t) · z: one vector for each class meets its shots instead of each shot
+//! meeting the square matrix, in the gradient too.
 
 use super::{Adam, EarlyStop, Progress, Schedule, cross_entropy, norm_gradient, normalize};
 use crate::fit::heads::{LOGIT_SCALE, Task};
@@ -37,7 +40,8 @@ struct Pass {
     /// First token of each class, and behind the last.
     starts: Vec<usize>,
     queries: Matrix,
-    keys: Matrix,
+    /// What a shot's product with is its score: `Wkᵀ Wq t`.
+    sought: Matrix,
     attention: Vec<f32>,
     mixed: Matrix,
     gates: Vec<f32>,
@@ -80,7 +84,7 @@ impl MetaWeights {
         }
         let tokens = Matrix::from_rows(tokens.into_iter(), dim);
         let queries = anchors.times_transposed(&self.query, workers);
-        let keys = tokens.times_transposed(&self.key, workers);
+        let sought = queries.times_transposed(&self.key.transposed(), workers);
         let scale = 1.0 / (dim as f32).sqrt();
         let mut attention = vec![0.0; tokens.rows()];
         let (mut mixed, mut rows) = (Matrix::zeros(classes, dim), anchors.clone());
@@ -89,7 +93,7 @@ impl MetaWeights {
             let range = starts[class]..starts[class + 1];
             let scores: Vec<f32> = range
                 .clone()
-                .map(|j| scale * workers.kernels.dot_f32(queries.row(class), keys.row(j)))
+                .map(|j| scale * workers.kernels.dot_f32(sought.row(class), tokens.row(j)))
                 .collect();
             let own = &mut attention[range.clone()];
             crate::head::probabilities(&scores, 1.0, own);
@@ -103,44 +107,48 @@ impl MetaWeights {
             row.for_each(|(row, mixed)| *row += gates[class] * mixed);
         }
         let norms = normalize(&mut rows);
-        Pass { tokens, starts, queries, keys, attention, mixed, gates, rows, norms }
+        Pass { tokens, starts, queries, sought, attention, mixed, gates, rows, norms }
     }
-}
 
-/// The gradients of query, key, gate and bias for the gradient of the rows.
-fn backward(anchors: &Matrix, pass: &Pass, mut d_rows: Matrix, workers: Workers) -> MetaWeights {
-    let (classes, dim) = (anchors.rows(), anchors.columns());
-    let scale = 1.0 / (dim as f32).sqrt();
-    let dot = |a: &[f32], b: &[f32]| workers.kernels.dot_f32(a, b);
-    norm_gradient(&mut d_rows, &pass.rows, &pass.norms);
-    let mut d_queries = Matrix::zeros(classes, dim);
-    let mut d_keys = Matrix::zeros(pass.tokens.rows(), dim);
-    let (mut d_gate, mut d_bias) = (vec![0.0; dim], 0.0);
-    for class in 0..classes {
-        let (d, gate) = (d_rows.row(class), pass.gates[class]);
-        let d_sigmoid = dot(d, pass.mixed.row(class)) * gate * (1.0 - gate);
-        d_bias += d_sigmoid;
-        d_gate.iter_mut().zip(anchors.row(class)).for_each(|(g, t)| *g += d_sigmoid * t);
-        let range = pass.starts[class]..pass.starts[class + 1];
-        let d_attention: Vec<f32> =
-            range.clone().map(|j| gate * dot(d, pass.tokens.row(j))).collect();
-        let attention = &pass.attention[range.clone()];
-        let mean: f32 = attention.iter().zip(&d_attention).map(|(a, d)| a * d).sum();
-        for ((j, a), d) in range.zip(attention).zip(d_attention) {
-            let d_score = scale * a * (d - mean);
-            let query = d_queries.row_mut(class).iter_mut().zip(pass.keys.row(j));
-            query.for_each(|(out, key)| *out += d_score * key);
-            let key = d_keys.row_mut(j).iter_mut().zip(pass.queries.row(class));
-            key.for_each(|(out, query)| *out += d_score * query);
+    /// The gradients of query, key, gate and bias for the gradient of the rows.
+    fn gradient(
+        &self,
+        anchors: &Matrix,
+        pass: &Pass,
+        mut d_rows: Matrix,
+        workers: Workers,
+    ) -> Self {
+        let (classes, dim) = (anchors.rows(), anchors.columns());
+        let scale = 1.0 / (dim as f32).sqrt();
+        let dot = |a: &[f32], b: &[f32]| workers.kernels.dot_f32(a, b);
+        norm_gradient(&mut d_rows, &pass.rows, &pass.norms);
+        let mut d_sought = Matrix::zeros(classes, dim);
+        let (mut gate, mut bias) = (vec![0.0; dim], 0.0);
+        for class in 0..classes {
+            let (d, open) = (d_rows.row(class), pass.gates[class]);
+            let d_sigmoid = dot(d, pass.mixed.row(class)) * open * (1.0 - open);
+            bias += d_sigmoid;
+            gate.iter_mut().zip(anchors.row(class)).for_each(|(g, t)| *g += d_sigmoid * t);
+            let range = pass.starts[class]..pass.starts[class + 1];
+            let d_attention: Vec<f32> =
+                range.clone().map(|j| open * dot(d, pass.tokens.row(j))).collect();
+            let attention = &pass.attention[range.clone()];
+            let mean: f32 = attention.iter().zip(&d_attention).map(|(a, d)| a * d).sum();
+            for ((j, a), d) in range.zip(attention).zip(d_attention) {
+                let d_score = scale * a * (d - mean);
+                let sought = d_sought.row_mut(class).iter_mut().zip(pass.tokens.row(j));
+                sought.for_each(|(out, token)| *out += d_score * token);
+            }
         }
-    }
-    let product =
-        |d: &Matrix, x: &Matrix| d.transposed().times_transposed(&x.transposed(), workers);
-    MetaWeights {
-        query: product(&d_queries, anchors),
-        key: product(&d_keys, &pass.tokens),
-        gate: d_gate,
-        bias: d_bias,
+        let product =
+            |d: &Matrix, x: &Matrix| d.transposed().times_transposed(&x.transposed(), workers);
+        let d_queries = d_sought.times_transposed(&self.key, workers);
+        Self {
+            query: product(&d_queries, anchors),
+            key: product(&pass.queries, &d_sought),
+            gate,
+            bias,
+        }
     }
 }
 
@@ -186,7 +194,7 @@ pub fn train(task: &Task, report: &dyn Fn(Progress)) -> MetaWeights {
             sum += cross_entropy(&mut logits, &asked.iter().map(label).collect::<Vec<_>>());
             let mut d_rows = logits.transposed().times_transposed(&x.transposed(), workers);
             d_rows.data.iter_mut().for_each(|d| *d *= LOGIT_SCALE);
-            let gradient = backward(&anchors, &pass, d_rows, workers);
+            let gradient = weights.gradient(&anchors, &pass, d_rows, workers);
             let [query, key, gate, bias] = &mut adams;
             query.step(&mut weights.query.data, &gradient.query.data);
             key.step(&mut weights.key.data, &gradient.key.data);
@@ -228,7 +236,7 @@ mod tests {
         let mut weights = MetaWeights::start(DIM, &mut Random::new(4));
         weights.gate = Random::new(5).uniform(DIM, 1.0);
         let pass = weights.pass(&anchors, &shots, &labels, workers);
-        let gradient = backward(&anchors, &pass, goal.clone(), workers);
+        let gradient = weights.gradient(&anchors, &pass, goal.clone(), workers);
         let check = |name: &str, found: f32, step: &mut dyn FnMut(&mut MetaWeights, f32)| {
             let mut at = |by: f32| {
                 let mut moved = weights.clone();

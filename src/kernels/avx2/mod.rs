@@ -14,7 +14,7 @@ mod pairs;
 
 use core::arch::x86_64::*;
 
-use super::{Isa, Kernels, LANES, depthwise, end, scalar, vector};
+use super::{Isa, Kernels, LANES, depthwise, dots, end, scalar, vector};
 use affinity::{affinity, affinity_vnni};
 use float::{dot_f32, matvec_f16};
 use gemm::{gemm, gemm_vnni, peak, peak_vnni, scratch};
@@ -33,12 +33,14 @@ static KERNELS: Kernels = Kernels {
     pack_key,
     pack_values,
     dot_f32,
+    dots_f32,
     matvec_f16,
     affinity,
     peak,
 };
 
 vector::stamp!("avx2,fma,f16c", F32x16);
+dots::stamp!("avx2,fma,f16c", F32x16, 3, 2);
 end::stamp!("avx2,fma,f16c", F32x16, 2);
 depthwise::stamp!("avx2,fma,f16c", I16x32, 4);
 

@@ -8,7 +8,7 @@ mod lanes;
 mod pairs;
 mod vbmi;
 
-use super::{Isa, Kernels, depthwise, end, scalar, vector};
+use super::{Isa, Kernels, depthwise, dots, end, scalar, vector};
 use affinity::affinity;
 use float::{dot_f32, matvec_f16};
 pub(super) use gemm::gemm;
@@ -27,6 +27,7 @@ static KERNELS: Kernels = Kernels {
     pack_key,
     pack_values,
     dot_f32,
+    dots_f32,
     matvec_f16,
     affinity,
     peak,
@@ -34,6 +35,7 @@ static KERNELS: Kernels = Kernels {
 };
 
 vector::stamp!("avx512f,avx512bw,avx512vl,avx512vnni,fma", F32x16);
+dots::stamp!("avx512f,avx512bw,avx512vl,avx512vnni,fma", F32x16, 4, 4);
 end::stamp!("avx512f,avx512bw,avx512vl,avx512vnni,fma", F32x16, 4);
 depthwise::stamp!("avx512f,avx512bw,avx512vl,avx512vnni,fma", I16x32, 8);
 

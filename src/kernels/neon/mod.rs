@@ -11,7 +11,7 @@ mod gemm;
 mod lanes;
 mod packed;
 
-use super::{Isa, Kernels, LANES, end, scalar, vector};
+use super::{Isa, Kernels, LANES, dots, end, scalar, vector};
 use affinity::affinity;
 pub(super) use affinity::finish_affinity;
 use depthwise::depthwise;
@@ -31,6 +31,7 @@ pub(super) static KERNELS: Kernels = Kernels {
     pack_key,
     pack_values,
     dot_f32,
+    dots_f32,
     matvec_f16,
     affinity,
     scratch: packed::scratch,
@@ -38,6 +39,7 @@ pub(super) static KERNELS: Kernels = Kernels {
 };
 
 vector::stamp!("neon", F32x16);
+dots::stamp!("neon", F32x16, 3, 2);
 end::stamp!("neon", F32x16, 1);
 
 pub(super) fn detect() -> Option<&'static Kernels> {

@@ -140,6 +140,43 @@ fn float_sums_have_the_bits_of_the_specification() {
 }
 
 #[test]
+fn dot_products_of_many_rows_have_the_bits_of_single_ones() {
+    let mut random = Random::new(8);
+    for (rows, columns, k) in
+        [(1, 1, 1), (7, 5, 33), (3, 2, 16), (4, 9, 64), (13, 11, 1283), (2, 3, 0)]
+    {
+        let (a, b) = (random.floats(rows * k, 3.0), random.floats(columns * k, 1.0));
+        let single =
+            |i: usize, j: usize| scalar::KERNELS.dot_f32(&a[i * k..][..k], &b[j * k..][..k]);
+        let expected: Vec<u32> =
+            (0..rows * columns).map(|at| single(at / columns, at % columns).to_bits()).collect();
+        for kernels in available() {
+            let mut out = vec![9.0; rows * columns];
+            kernels.dots_f32(&a, &b, k, &mut out);
+            assert_eq!(bits(&out), expected, "{} {rows} x {columns} x {k}", kernels.name());
+        }
+    }
+    // Products that are rounded to -0, in lanes beyond a row's end too.
+    let (a, b) = ([1e-30f32; 3 * 17], [-1e-30f32; 2 * 17]);
+    for kernels in available() {
+        let mut out = [1.0; 6];
+        kernels.dots_f32(&a, &b, 17, &mut out);
+        let expected = scalar::KERNELS.dot_f32(&a[..17], &b[..17]);
+        assert!(out.iter().all(|sum| sum.to_bits() == expected.to_bits()), "{}", kernels.name());
+    }
+    // More columns than stay in a cache.
+    let (k, columns) = (2048, 40);
+    let (a, b) = (random.floats(5 * k, 1.0), random.floats(columns * k, 1.0));
+    let mut expected = vec![0.0; 5 * columns];
+    scalar::KERNELS.dots_f32(&a, &b, k, &mut expected);
+    for kernels in vector_tables() {
+        let mut out = vec![0.0; 5 * columns];
+        kernels.dots_f32(&a, &b, k, &mut out);
+        assert_eq!(bits(&out), bits(&expected), "{}", kernels.name());
+    }
+}
+
+#[test]
 fn f16_rows_are_widened_exactly() {
     // 1, the smallest subnormal, the largest number.
     let mut out = [0.0; 3];
