@@ -9,9 +9,9 @@ use crate::kernels::{Kernels, LANES};
 
 /// Multiplications below which starting threads does not pay.
 const SMALL: usize = 1 << 22;
-/// Side of the squares that a matrix is transposed by: what is read and what is written of one both stay in
-/// the first cache.
-const SQUARE: usize = 32;
+/// Side of the squares that a matrix is transposed by: so many rows share the first cache, also where they
+/// begin a power of two apart.
+const SQUARE: usize = 16;
 
 /// Rows one behind the other.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -91,10 +91,11 @@ impl Matrix {
         let mut out = Self::zeros(columns, rows);
         for top in (0..rows).step_by(SQUARE) {
             for left in (0..columns).step_by(SQUARE) {
-                for i in top..rows.min(top + SQUARE) {
-                    for j in left..columns.min(left + SQUARE) {
-                        out.data[j * rows + i] = self.data[i * columns + j];
-                    }
+                for j in left..columns.min(left + SQUARE) {
+                    let height = SQUARE.min(rows - top);
+                    let column = self.data[top * columns + j..].iter().step_by(columns);
+                    let to = &mut out.data[j * rows + top..][..height];
+                    to.iter_mut().zip(column).for_each(|(to, value)| *to = *value);
                 }
             }
         }
