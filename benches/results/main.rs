@@ -106,16 +106,10 @@ fn rows(path: &Path) -> Result<Vec<Row>> {
     text.lines().map(|line| Ok(serde_json::from_str(line)?)).collect()
 }
 
-/// Heads that are run: zero-shot once, as it sees no shots; on many shots of 1,280 dimensions no square
-/// matrices, which take a quarter of an hour each.
-fn heads(set: &Set, shots: usize) -> Vec<HeadKind> {
-    let square = [HeadKind::MetaAdapter, HeadKind::ProLip, HeadKind::Incremental];
-    let large = set.dim() > 1000 && set.classes() * shots > 400;
-    HeadKind::ALL
-        .into_iter()
-        .filter(|kind| *kind != HeadKind::ZeroShot || shots == 1 && set.all_have_text())
-        .filter(|kind| !large || !square.contains(kind))
-        .collect()
+/// Heads that are run: zero-shot once, as it sees no shots.
+fn heads(set: &Set, shots: usize) -> impl Iterator<Item = HeadKind> {
+    let zero_shot = shots == 1 && set.all_have_text();
+    HeadKind::ALL.into_iter().filter(move |kind| *kind != HeadKind::ZeroShot || zero_shot)
 }
 
 fn run(name: &str, set: &Set, kind: HeadKind, shots: usize, seeds: u64) -> Result<Row> {

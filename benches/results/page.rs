@@ -75,8 +75,7 @@ fn set(page: &mut String, open: &Open, [classes, text, dim, test]: [usize; 4], r
     }
     let _ = writeln!(
         page,
-        "\nAn empty cell was not measured (of many shots of 1,280 dimensions meta-adapter, prolip \
-         and incremental train square matrices for a quarter of an hour). The last columns are those of the largest number of shots. \"Made in\" has the choice of \
+        "\nThe last columns are those of the largest number of shots. \"Made in\" has the choice of \
          hyper-parameters in it, on two threads of a shared machine; a query is the head alone, without \
          the encoder, on one thread. Size is what the logits are made of; the shots stay in every asset.\n"
     );
