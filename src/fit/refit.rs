@@ -159,11 +159,24 @@ pub(super) fn refresh(
         }
         HeadKind::ClipAdapter | HeadKind::ProLip | HeadKind::Incremental => {
             let known = before.labels.map_or(0, |labels| labels.count());
-            let Adapter::Branch(adapter) = before.adapter.ok_or(Tag::ADAPTER.missing())? else {
-                // A projection is read by the text's rows alone.
-                return Ok(Refreshed { stale: true, ..out });
+            let adapter = match before.adapter.ok_or(Tag::ADAPTER.missing())? {
+                Adapter::Branch(adapter) => Some(adapter),
+                // A projection is read by text alone.
+                Adapter::Projection(_) if task.labels.iter().all(|&label| task.has_text(label)) => {
+                    return Ok(Refreshed { stale: true, ..out });
+                }
+                Adapter::Projection(_) => None,
             };
             out.replaced.extend(Classifier::new(&task).linear().map(linear).transpose()?);
+            let Some(adapter) = adapter else {
+                // A class without text has come: the linear form, as it is before its training. Rows of text
+                // drawn from the shots would be taken for the answer to much that is known.
+                let dim = task.shots.keys.columns();
+                let up = vec![0.0; dim * dim];
+                let section = Adapter::encode_branch(space, dim, [1.0, 1.0], &[], &up)?;
+                out.replaced.push((Tag::ADAPTER, section));
+                return Ok(Refreshed { stale: true, ..out });
+            };
             if params.kind == HeadKind::Incremental && classes > known {
                 let old = floats(adapter.up, adapter.dim);
                 let up = incremental::next(&task, known..classes, &old, &|_| {});

@@ -153,6 +153,40 @@ fn prolip_trains_a_projection_that_it_is_told() {
 }
 
 #[test]
+fn a_class_without_text_turns_prolip_to_its_linear_form() {
+    let (mut classes, shots) = made_up(&[5; 8], |class| class < 6);
+    for spec in &mut classes {
+        spec.text = spec.text.as_ref().map(|text| half(text));
+    }
+    let recipe = |count: usize, shots| Recipe {
+        method: Method {
+            setting: Some(Setting::default_for(HeadKind::ProLip, false)),
+            ..HeadKind::ProLip.into()
+        },
+        space: Space::Trunk,
+        project: Some(&Half),
+        ..recipe(&classes[..count], shots)
+    };
+    let known: Vec<Shot> = shots.iter().filter(|shot| shot.class < 6).cloned().collect();
+    let mut bytes = build(&recipe(6, &known)).unwrap().to_bytes(ENCODER).unwrap();
+    for class in 6..8 {
+        let new = shots.iter().filter(|shot| shot.class == class);
+        let new: Vec<_> = new.map(|shot| (shot.feature.clone(), shot.name.clone())).collect();
+        let asset = Asset::open(&bytes).unwrap();
+        let change =
+            learn(&asset, &format!("class {class}"), &new, Some(&Half), workers()).unwrap();
+        assert!(change.stale);
+        bytes = apply(&asset, &change);
+    }
+    let learned = Asset::open(&bytes).unwrap();
+    learned.validate().unwrap();
+    let Some(Adapter::Branch(_)) = learned.adapter else { panic!("a projection reads text alone") };
+    let again = build(&recipe(8, &shots)).unwrap().to_bytes(ENCODER).unwrap();
+    let (learned, again) = (right(&bytes, &shots), right(&again, &shots));
+    assert!(learned >= 36 && learned + 2 >= again, "{learned} learned, {again} made again");
+}
+
+#[test]
 fn shots_that_hardly_differ_are_enough() {
     let (classes, mut shots) = made_up(&[4; 5], |class| class != 3);
     for apart in [0.0, 1e-6, 1e-3] {
