@@ -88,8 +88,8 @@ fn set(page: &mut String, open: &Open, [classes, text, dim, test]: [usize; 4], r
     }
     let _ = writeln!(
         page,
-        "\nThe last columns are those of the largest number of shots. \"Made in\" has the choice of \
-         hyper-parameters in it, on two threads of a shared machine; a query is the head alone, without \
+        "\nThe last columns are those of the largest number of shots. \"Made in\" is processor time with \
+         the choice of hyper-parameters, which two threads share; a query is the head alone, without \
          the encoder, on one thread. Size is what the logits are made of; the shots stay in every asset.\n"
     );
 }

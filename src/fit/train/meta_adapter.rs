@@ -40,8 +40,6 @@ struct Pass {
     /// First token of each class, and behind the last.
     starts: Vec<usize>,
     queries: Matrix,
-    /// What a shot's product with is its score: `Wkᵀ Wq t`.
-    sought: Matrix,
     attention: Vec<f32>,
     mixed: Matrix,
     gates: Vec<f32>,
@@ -84,6 +82,7 @@ impl MetaWeights {
         }
         let tokens = Matrix::from_rows(tokens.into_iter(), dim);
         let queries = anchors.times_transposed(&self.query, workers);
+        // A shot's product with it is the shot's score.
         let sought = queries.times_transposed(&self.key.transposed(), workers);
         let scale = 1.0 / (dim as f32).sqrt();
         let mut attention = vec![0.0; tokens.rows()];
@@ -107,7 +106,7 @@ impl MetaWeights {
             row.for_each(|(row, mixed)| *row += gates[class] * mixed);
         }
         let norms = normalize(&mut rows);
-        Pass { tokens, starts, queries, sought, attention, mixed, gates, rows, norms }
+        Pass { tokens, starts, queries, attention, mixed, gates, rows, norms }
     }
 
     /// The gradients of query, key, gate and bias for the gradient of the rows.
