@@ -68,6 +68,7 @@ fn set(page: &mut String, open: &Open, [classes, text, dim, test]: [usize; 4], r
         let mean = own.iter().filter(|row| row.shots == shots).map(|row| mean(&row.top1));
         mean.fold(0.0, f64::max)
     };
+    let mut complete = true;
     for kind in HeadKind::ALL {
         let of: Vec<&&Row> = own.iter().filter(|row| row.head == kind.name()).collect();
         let Some(last) = of.iter().max_by_key(|row| row.shots) else { continue };
@@ -75,7 +76,10 @@ fn set(page: &mut String, open: &Open, [classes, text, dim, test]: [usize; 4], r
         for shots in SHOTS {
             match of.iter().find(|row| row.shots == shots) {
                 Some(row) => _ = write!(page, " {} |", cell(&row.top1, best(shots))),
-                None => page.push_str(" |"),
+                None => {
+                    complete = false;
+                    page.push_str(" |");
+                }
             }
         }
         match last.bytes {
@@ -86,9 +90,10 @@ fn set(page: &mut String, open: &Open, [classes, text, dim, test]: [usize; 4], r
             }
         }
     }
+    let gaps = if complete { "" } else { "An empty cell is not measured yet. " };
     let _ = writeln!(
         page,
-        "\nThe last columns are those of the largest number of shots. \"Made in\" is processor time with \
+        "\n{gaps}The last columns are those of the largest number of shots. \"Made in\" is processor time with \
          the choice of hyper-parameters, which two threads share; a query is the head alone, without \
          the encoder, on one thread. Size is what the logits are made of; the shots stay in every asset.\n"
     );
