@@ -96,13 +96,16 @@ fn main() -> Result<()> {
     Ok(())
 }
 
-/// The rows that were measured so far.
+/// The rows that were measured so far, those of few shots first.
 fn rows(path: &Path) -> Result<Vec<Row>> {
     if !path.exists() {
         return Ok(Vec::new());
     }
     let text = std::fs::read_to_string(path)?;
-    text.lines().map(|line| Ok(serde_json::from_str(line)?)).collect()
+    let mut rows: Vec<Row> =
+        text.lines().map(serde_json::from_str).collect::<std::result::Result<_, _>>()?;
+    rows.sort_by_key(|row| row.shots);
+    Ok(rows)
 }
 
 /// Heads that are run: zero-shot once, as it sees no shots.

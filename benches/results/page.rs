@@ -71,7 +71,7 @@ fn set(page: &mut String, open: &Open, [classes, text, dim, test]: [usize; 4], r
     let mut complete = true;
     for kind in HeadKind::ALL {
         let of: Vec<&&Row> = own.iter().filter(|row| row.head == kind.name()).collect();
-        let Some(last) = of.iter().max_by_key(|row| row.shots) else { continue };
+        let Some(last) = of.last() else { continue };
         let _ = write!(page, "| {} |", kind.name());
         for shots in SHOTS {
             match of.iter().find(|row| row.shots == shots) {
