@@ -186,7 +186,7 @@ fn depthwise() {
         let input = bytes(side * side * channels);
         let weights: Vec<i16> = bytes((kernel * kernel).div_ceil(2) * padded * 2)
             .iter()
-            .map(|w| i16::from(*w) * 200 - 25_000)
+            .map(|w| i16::from(*w as i8))
             .collect();
         let (scale, bias) = (vec![1e-5; padded], vec![100.0; padded]);
         let (side_out, before) = (side.div_ceil(stride), (kernel - 1) / 2);
@@ -202,6 +202,7 @@ fn depthwise() {
             width_out: side_out,
             stride_out: channels,
             weights: &weights,
+            are_bytes: true,
             requant: Requant::to_codes(&scale, &bias),
             pad: &input[..channels],
         };
@@ -240,7 +241,7 @@ fn affinity() {
             let (mut keys, mut codes) = (bytes(count * dim), bytes(dim));
             let (keys, codes) = (weights(&mut keys), weights(&mut codes));
             let units = [[1e-3; LANES], [0.0; LANES]];
-            let q = Query { codes, scale: 1e-4, base: 0.0, beta: 5.5 };
+            let q = Query { codes, scale: 1e-4, base: 0.0, beta: 5.5, keys: keys.len() };
             let mut candidates = Candidates::new();
             candidates.push(Box::new(|| {
                 black_box(read(black_box(keys)));

@@ -52,7 +52,7 @@ pub fn scan(
     mut visit: impl FnMut(usize, f32, f32),
 ) {
     let CodedQuery { codes, scale, base } = *query;
-    let query = Query { codes, scale, base, beta };
+    let query = Query { codes, scale, base, beta, keys: cache.keys.len() };
     let panels = cache.keys.chunks_exact(codes.len() * LANES);
     let (scales, biases) = (cache.scale.as_chunks::<LANES>().0, cache.bias.as_chunks::<LANES>().0);
     let (mut cosine, mut affinity) = ([0.0; LANES], [0.0; LANES]);

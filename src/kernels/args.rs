@@ -253,6 +253,9 @@ pub struct Depthwise<'a> {
     /// `[ceil(kernel * kernel / 2)][channels rounded up to 16][2]`: taps 2t and 2t + 1 side by side;
     /// places past the last tap and channel hold zeros.
     pub weights: &'a [i16],
+    /// Whether each weight is also an i8, as an import makes them: four are then taken at once where a
+    /// processor can.
+    pub are_bytes: bool,
     /// Per channel, see [`Requant`].
     pub requant: Requant<'a>,
     /// What stands outside of the image: one value (its zero point) per channel.
@@ -269,6 +272,8 @@ pub struct Query<'a> {
     pub base: f32,
     /// Tip-Adapter's sharpness.
     pub beta: f32,
+    /// Bytes of all keys that it is compared with: how they are best read depends on it.
+    pub keys: usize,
 }
 
 impl Depthwise<'_> {

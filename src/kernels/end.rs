@@ -9,7 +9,7 @@ use super::{Activation, Added, End, LANES, Requant, Sink};
 macro_rules! stamp {
     ($features:literal, $lanes:ty, $rows:literal) => {
         /// Activations of the sums of the rows from `r` on and up to [`LANES`](super::LANES) channels
-        /// from `n` on; `taken` was taken off every code before the product.
+        /// from `n` on.
         ///
         /// # Safety
         /// The rows and channels lie inside of what `end` belongs to; nobody else writes this part of
@@ -21,15 +21,14 @@ macro_rules! stamp {
             r: usize,
             n: usize,
             sums: &[[i32; $crate::kernels::LANES]],
-            taken: i32,
         ) {
             if $crate::kernels::end::is_plain(end, n) {
                 // SAFETY: the caller's promise; the channels are a whole panel.
-                return unsafe { finish_plain(end, r, n, sums, taken) };
+                return unsafe { finish_plain(end, r, n, sums) };
             }
             // SAFETY: the caller's promise.
             $crate::kernels::end::with_curve!(end.q.activation, |curve| unsafe {
-                finish_with(end, r, n, sums, taken, curve)
+                finish_with(end, r, n, sums, curve)
             })
         }
 
@@ -44,10 +43,9 @@ macro_rules! stamp {
             r: usize,
             n: usize,
             sums: &[[i32; $crate::kernels::LANES]],
-            taken: i32,
         ) {
             // SAFETY: the caller's promise.
-            unsafe { $crate::kernels::end::finish_plain::<$lanes>(end, r, n, sums, taken) }
+            unsafe { $crate::kernels::end::finish_plain::<$lanes>(end, r, n, sums) }
         }
 
         /// [`finish`] for one kind of activation.
@@ -61,13 +59,10 @@ macro_rules! stamp {
             r: usize,
             n: usize,
             sums: &[[i32; $crate::kernels::LANES]],
-            taken: i32,
             curve: C,
         ) {
             // SAFETY: the caller's promise.
-            unsafe {
-                $crate::kernels::end::finish::<$lanes, C, $rows>(end, r, n, sums, taken, curve)
-            }
+            unsafe { $crate::kernels::end::finish::<$lanes, C, $rows>(end, r, n, sums, curve) }
         }
     };
 }
@@ -199,7 +194,7 @@ impl<V: Lanes, C: Curve> Units<V, C> {
 }
 
 /// Whether the channels from `n` on are a whole panel of static codes that become codes without more
-/// ado, as most of a convolutional network's are.
+/// ado, as most of a convolutional network's are: even the bounds are those of a code.
 #[inline]
 pub(super) fn is_plain(end: &End, n: usize) -> bool {
     let End { q, row_scale, row_zero, added, sink, .. } = end;
@@ -207,10 +202,12 @@ pub(super) fn is_plain(end: &End, n: usize) -> bool {
         && row_scale.is_empty()
         && row_zero.is_empty()
         && q.steps.is_none()
+        && q.lo <= 0.5
+        && q.hi > 254.5
         && n + LANES <= end.n
 }
 
-/// Rows that [`finish_plain`] takes at once.
+/// Rows whose codes are stored together.
 const PLAIN_ROWS: usize = 4;
 
 /// What [`stamp`] makes the function of this name of.
@@ -218,32 +215,81 @@ const PLAIN_ROWS: usize = 4;
 /// # Safety
 /// As there.
 #[inline(always)]
-pub(super) unsafe fn finish_plain<V: Lanes>(
-    end: &End,
-    r: usize,
-    n: usize,
-    sums: &[[i32; LANES]],
-    taken: i32,
-) {
-    let Sink::Codes(out) = &end.sink else { return };
-    let columns = end.column_sums.as_ptr().wrapping_add(n);
-    // SAFETY: the caller's promise; what is per channel is padded to whole panels.
+pub(super) unsafe fn finish_plain<V: Lanes>(end: &End, r: usize, n: usize, sums: &[[i32; LANES]]) {
+    // SAFETY: the caller's promise.
+    unsafe { V::store_sums(sums, &Plain::of(end, r, n)) };
+}
+
+/// [`Lanes::store_sums`] as most instruction sets have it.
+///
+/// # Safety
+/// As there.
+#[inline(always)]
+pub(super) unsafe fn store_sums<V: Lanes>(sums: &[[i32; LANES]], plain: &Plain<V>) {
+    let (groups, rest) = sums.as_chunks::<PLAIN_ROWS>();
+    // SAFETY: the caller's promise.
     unsafe {
-        let units = Units::<V, _>::load(&end.q, n, Linear);
-        let mut at = out.at(r * end.stride_out + n);
-        let (groups, rest) = sums.as_chunks::<PLAIN_ROWS>();
-        for group in groups {
+        for (i, group) in groups.iter().enumerate() {
             let mut y = [V::splat(0.0); PLAIN_ROWS];
             for (y, sums) in y.iter_mut().zip(group) {
-                *y = V::load_sums(sums.as_ptr(), columns, taken).mul_add(units.scale, units.bias);
+                *y = V::load_sums(sums.as_ptr(), core::ptr::null(), 0);
             }
-            V::store_clamped_of_four(y, units.lo, units.hi, at, end.stride_out);
-            at = at.wrapping_add(PLAIN_ROWS * end.stride_out);
+            plain.store(i * PLAIN_ROWS, y);
         }
-        for sums in rest {
-            let y = V::load_sums(sums.as_ptr(), columns, taken).mul_add(units.scale, units.bias);
-            y.store_clamped(units.lo, units.hi, at);
-            at = at.wrapping_add(end.stride_out);
+        for (i, sums) in rest.iter().enumerate() {
+            let real = V::load_sums(sums.as_ptr(), core::ptr::null(), 0);
+            plain.store(groups.len() * PLAIN_ROWS + i, [real]);
+        }
+    }
+}
+
+/// Where a [plain](is_plain) panel's codes go, and its units.
+pub(super) struct Plain<V> {
+    pub(super) scale: V,
+    pub(super) bias: V,
+    /// The first row's codes.
+    pub(super) at: *mut u8,
+    /// Codes from one row to the next.
+    pub(super) stride: usize,
+}
+
+impl<V: Lanes> Plain<V> {
+    /// # Safety
+    /// [`is_plain`] says so, and the rows from `r` on lie inside of what `end` belongs to.
+    #[inline(always)]
+    pub(super) unsafe fn of(end: &End, r: usize, n: usize) -> Self {
+        let at = match &end.sink {
+            Sink::Codes(out) => out.at(r * end.stride_out + n),
+            _ => core::ptr::null_mut(),
+        };
+        // SAFETY: the caller's promise.
+        let [scale, bias] =
+            unsafe { [V::load(end.q.scale.as_ptr().add(n)), V::load(end.q.bias.as_ptr().add(n))] };
+        Self { scale, bias, at, stride: end.stride_out }
+    }
+
+    /// Codes of the `N` rows from `row` on of those that begin where [`of`](Self::of) was told.
+    ///
+    /// # Safety
+    /// They exist, and nobody else writes them.
+    #[inline(always)]
+    pub(super) unsafe fn store<const N: usize>(&self, row: usize, sums: [V; N]) {
+        let mut y = sums;
+        for y in &mut y {
+            *y = y.mul_add(self.scale, self.bias);
+        }
+        let (groups, rest) = y.as_chunks::<PLAIN_ROWS>();
+        // SAFETY: the caller's promise.
+        unsafe {
+            let mut at = self.at.add(row * self.stride);
+            for group in groups {
+                V::store_rounded_of_four(*group, at, self.stride);
+                at = at.wrapping_add(PLAIN_ROWS * self.stride);
+            }
+            for y in rest {
+                y.store_rounded(at);
+                at = at.wrapping_add(self.stride);
+            }
         }
     }
 }
@@ -270,7 +316,6 @@ unsafe fn finish_tokens<V: Lanes, C: Curve, const N: usize>(
     r: usize,
     n: usize,
     sums: &[[i32; LANES]],
-    taken: i32,
     units: &Units<V, C>,
     added: Option<&[f32]>,
 ) {
@@ -278,10 +323,10 @@ unsafe fn finish_tokens<V: Lanes, C: Curve, const N: usize>(
     // SAFETY: the caller's promise.
     unsafe {
         for (i, group) in groups.iter().enumerate() {
-            tokens(end, r + i * N, n, group, taken, units, added);
+            tokens(end, r + i * N, n, group, units, added);
         }
         for (i, sums) in rest.iter().enumerate() {
-            tokens(end, r + groups.len() * N + i, n, &[*sums], taken, units, added);
+            tokens(end, r + groups.len() * N + i, n, &[*sums], units, added);
         }
     }
 }
@@ -296,7 +341,6 @@ unsafe fn tokens<V: Lanes, C: Curve, const N: usize>(
     r: usize,
     n: usize,
     sums: &[[i32; LANES]; N],
-    taken: i32,
     units: &Units<V, C>,
     added: Option<&[f32]>,
 ) {
@@ -308,7 +352,7 @@ unsafe fn tokens<V: Lanes, C: Curve, const N: usize>(
     unsafe {
         let (zero, scale) = (end.row_zero.as_ptr().add(r), end.row_scale.as_ptr().add(r));
         for (i, y) in y.iter_mut().enumerate() {
-            let factor = taken - i32::from(*zero.add(i));
+            let factor = -i32::from(*zero.add(i));
             let scale = V::splat(*scale.add(i)).mul(units.scale);
             *y = V::load_sums(sums[i].as_ptr(), columns, factor).mul_add(scale, units.bias);
         }
@@ -334,7 +378,6 @@ pub(super) unsafe fn finish<V: Lanes, C: Curve, const N: usize>(
     r: usize,
     n: usize,
     sums: &[[i32; LANES]],
-    taken: i32,
     curve: C,
 ) {
     let count = (end.n - n).min(LANES);
@@ -344,16 +387,16 @@ pub(super) unsafe fn finish<V: Lanes, C: Curve, const N: usize>(
         if are_tokens(end, n) {
             return match end.added {
                 Added::Real(added) => {
-                    finish_tokens::<V, C, N>(end, r, n, sums, taken, &units, Some(added))
+                    finish_tokens::<V, C, N>(end, r, n, sums, &units, Some(added))
                 }
-                _ => finish_tokens::<V, C, N>(end, r, n, sums, taken, &units, None),
+                _ => finish_tokens::<V, C, N>(end, r, n, sums, &units, None),
             };
         }
         let mut total = V::splat(0.0);
         if let Sink::Sums(out) = &end.sink {
             total = V::load_part(out.at(n), count, 0.0);
         }
-        let mut panel = Panel { end, n, count, units, taken, total };
+        let mut panel = Panel { end, n, count, units, total };
         let (groups, rest) = sums.as_chunks::<N>();
         for (i, group) in groups.iter().enumerate() {
             panel.rows(r + i * N, group);
@@ -375,7 +418,6 @@ struct Panel<'a, V, C> {
     /// Channels.
     count: usize,
     units: Units<V, C>,
-    taken: i32,
     /// Added up over the rows, where that is wanted.
     total: V,
 }
@@ -392,9 +434,9 @@ impl<V: Lanes, C: Curve> Panel<'_, V, C> {
         unsafe {
             let mut y = [V::splat(0.0); N];
             for (i, y) in y.iter_mut().enumerate() {
-                let mut factor = self.taken;
+                let mut factor = 0;
                 if !end.row_zero.is_empty() {
-                    factor -= i32::from(*end.row_zero.as_ptr().add(r + i));
+                    factor = -i32::from(*end.row_zero.as_ptr().add(r + i));
                 }
                 *y = V::load_sums(
                     sums[i].as_ptr(),

@@ -1,5 +1,5 @@
 //! 64-bit ARM with 8-bit matrix products: `usmmla` multiplies 2 x 8 u8 by 8 x 2 i8, so activations
-//! need no offset. Everything but the matrix product is [`dotprod`]'s, which such processors have.
+//! need no offset, and `usdot` four of them. Everything else is [`dotprod`]'s, which such processors have.
 
 use core::arch::aarch64::*;
 use core::arch::asm;
@@ -8,12 +8,14 @@ use core::ops::Range;
 use super::neon::{Tile, Tiles};
 use super::{Gemm, Isa, Kernels, LANES, dotprod};
 
-static KERNELS: Kernels = Kernels { isa: Isa::I8mm, gemm, ..dotprod::KERNELS };
+static KERNELS: Kernels = Kernels { isa: Isa::I8mm, gemm, depthwise, ..dotprod::KERNELS };
 
 pub(super) fn detect() -> Option<&'static Kernels> {
     let has = std::arch::is_aarch64_feature_detected!("i8mm") && dotprod::detect().is_some();
     has.then_some(&KERNELS)
 }
+
+dotprod::depthwise::stamp!("neon,i8mm", "usdot", 0);
 
 #[target_feature(enable = "neon,i8mm")]
 fn gemm(g: &Gemm, rows: Range<usize>, panels: Range<usize>, scratch: &mut [u8]) {

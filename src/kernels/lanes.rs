@@ -4,6 +4,7 @@
 //! The arithmetic is safe to call because a value of an implementing type is only ever made below a
 //! table of kernels, which can be had only on a processor with the instruction set.
 
+use super::end::{self, Plain};
 use super::{LANES, scalar};
 use crate::math;
 
@@ -25,17 +26,37 @@ pub(super) trait Lanes: Copy {
     /// # Safety
     /// [`LANES`] codes can be written.
     unsafe fn store_codes(self, at: *mut u8);
-    /// [`store_codes`](Self::store_codes) for four rows, the first one to `at` and each `stride` codes
+    /// Rounds half to even; what is below 0 or no number becomes 0, what is above 255 that.
+    ///
+    /// # Safety
+    /// [`LANES`] codes can be written.
+    #[inline(always)]
+    unsafe fn store_rounded(self, at: *mut u8) {
+        // SAFETY: the caller's promise.
+        unsafe { self.max(Self::splat(0.0)).min(Self::splat(255.0)).store_codes(at) }
+    }
+
+    /// [`store_rounded`](Self::store_rounded) for four rows, the first one to `at` and each `stride` codes
     /// on.
     ///
     /// # Safety
     /// [`LANES`] codes can be written to each place.
     #[inline(always)]
-    unsafe fn store_codes_of_four(rows: [Self; 4], at: *mut u8, stride: usize) {
+    unsafe fn store_rounded_of_four(rows: [Self; 4], at: *mut u8, stride: usize) {
         for (i, row) in rows.into_iter().enumerate() {
             // SAFETY: the caller's promise.
-            unsafe { row.store_codes(at.add(i * stride)) };
+            unsafe { row.store_rounded(at.add(i * stride)) };
         }
+    }
+
+    /// Codes of rows of sums.
+    ///
+    /// # Safety
+    /// `plain` has a place for as many rows, which nobody else writes.
+    #[inline(always)]
+    unsafe fn store_sums(sums: &[[i32; LANES]], plain: &Plain<Self>) {
+        // SAFETY: the caller's promise.
+        unsafe { end::store_sums(sums, plain) }
     }
 
     /// `sum + factor * column`, wrapping, as floats; a factor of 0 reads no columns.
@@ -63,34 +84,6 @@ pub(super) trait Lanes: Copy {
     fn round(self) -> Self;
     /// Times 2 to the power of whole numbers `n`; neither side of it leaves the normal numbers.
     fn times_power_of_two(self, n: Self) -> Self;
-
-    /// Clamps to `lo..=hi`, which lie in 0..=255, and rounds half to even.
-    ///
-    /// # Safety
-    /// [`LANES`] codes can be written.
-    #[inline(always)]
-    unsafe fn store_clamped(self, lo: Self, hi: Self, at: *mut u8) {
-        // SAFETY: the caller's promise.
-        unsafe { self.max(lo).min(hi).store_codes(at) }
-    }
-
-    /// [`store_clamped`](Self::store_clamped) for four rows, `stride` codes apart.
-    ///
-    /// # Safety
-    /// [`LANES`] codes can be written to each place.
-    #[inline(always)]
-    unsafe fn store_clamped_of_four(
-        rows: [Self; 4],
-        lo: Self,
-        hi: Self,
-        at: *mut u8,
-        stride: usize,
-    ) {
-        let [a, b, c, d] = rows;
-        let rows = [a.max(lo).min(hi), b.max(lo).min(hi), c.max(lo).min(hi), d.max(lo).min(hi)];
-        // SAFETY: the caller's promise.
-        unsafe { Self::store_codes_of_four(rows, at, stride) }
-    }
 
     /// Rounds values in -127..=127 half to even.
     #[inline(always)]

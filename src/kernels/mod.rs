@@ -36,7 +36,7 @@ mod neon;
 mod pack;
 mod pool;
 mod scalar;
-#[cfg(all(feature = "std", target_arch = "x86_64"))]
+#[cfg(all(feature = "std", any(target_arch = "x86_64", target_arch = "aarch64")))]
 mod strip;
 #[cfg(test)]
 mod tests;

@@ -3,12 +3,34 @@
 //! Outputs are made in strips. For each column and kernel row under a strip it is looked up once where
 //! the pixel lies (or the padding); the sums then know nothing of image borders.
 
-use super::{Depthwise, LANES, MAX_SIDE};
+use super::{Depthwise, End, LANES, MAX_SIDE};
 
+/// Panels of channels that go over the image together: they share the look-up of the pixels, and their
+/// weights stay in the level-1 cache.
+const GROUP: usize = 16;
 /// Outputs of a strip at most.
 pub(super) const OUTPUTS: usize = 32;
 /// Columns under them at most.
-const COLUMNS: usize = 2 * (OUTPUTS - 1) + MAX_SIDE;
+pub(super) const COLUMNS: usize = 2 * (OUTPUTS - 1) + MAX_SIDE;
+
+/// Groups of kernel rows at most.
+const GROUPS: usize = MAX_SIDE.div_ceil(2);
+
+/// Weights of each of a panel's channels: those of a group of kernel rows in one column.
+#[repr(align(64))]
+#[derive(Clone, Copy)]
+pub(super) struct Words(pub(super) [u32; LANES]);
+/// Weights of a panel.
+#[derive(Clone, Copy)]
+pub(super) struct Weights {
+    /// By group of rows and column.
+    pub(super) taps: [[Words; MAX_SIDE]; GROUPS],
+    /// What the sums begin with.
+    pub(super) starts: [i32; LANES],
+}
+/// Sums of a strip's outputs.
+#[repr(align(64))]
+pub(super) struct Sums(pub(super) [[i32; LANES]; OUTPUTS]);
 
 /// A run of outputs and the pixels under them.
 pub(super) struct Strip {
@@ -80,5 +102,94 @@ impl Strip {
                 *pixel = few.as_ptr();
             }
         }
+    }
+}
+
+/// The rows from output row `first` on that `out` holds. `panel` makes a strip's outputs in the [`LANES`]
+/// channels from the given one on, which exist in each of its pixels; sums are its scratch. It takes the
+/// weights of `side` kernel rows side by side, and codes that `missing` was taken off.
+#[inline(always)]
+pub(super) fn run(
+    d: &Depthwise,
+    image: &[u8],
+    first: usize,
+    out: &mut [u8],
+    side: usize,
+    missing: i32,
+    mut panel: impl FnMut(&Strip, usize, &Weights, &End, &mut Sums),
+) {
+    let taps = [[Words([0; LANES]); MAX_SIDE]; GROUPS];
+    let mut weights = [Weights { taps, starts: [0; LANES] }; GROUP];
+    let mut sums = Sums([[0; LANES]; OUTPUTS]);
+    let mut strip = Strip::new(d);
+    // The last panel ends with the channels: some may be made twice.
+    let last = d.channels.saturating_sub(LANES);
+    for group in (0..d.channels).step_by(GROUP * LANES) {
+        let panels = (d.channels - group).div_ceil(LANES).min(GROUP);
+        for (i, weights) in weights.iter_mut().enumerate().take(panels) {
+            load_weights(d, last.min(group + i * LANES), side, weights);
+            if missing != 0 {
+                weights.starts = weights.sums(d.kernel).map(|sum| missing * sum);
+            }
+        }
+        for (y, out) in out.chunks_mut(d.width_out * d.stride_out).enumerate() {
+            let end = d.end(out);
+            let rows = d.rows(image, first + y);
+            while strip.next(d, &rows[..d.kernel]) {
+                for (i, weights) in weights.iter().enumerate().take(panels) {
+                    let c = last.min(group + i * LANES);
+                    // LANES channels from c exist in each pixel of the strip, which sees to it where there
+                    // are fewer; sizes are as `Kernels::depthwise` checks them.
+                    panel(&strip, c, weights, &end, &mut sums);
+                }
+            }
+        }
+    }
+}
+
+/// The weights of the channels from `c` on, those of `side` kernel rows side by side.
+#[inline(always)]
+fn load_weights(d: &Depthwise, c: usize, side: usize, weights: &mut Weights) {
+    let padded = d.channels.next_multiple_of(LANES);
+    let bits = 32 / side;
+    for (group, columns) in weights.taps.iter_mut().enumerate().take(d.kernel.div_ceil(side)) {
+        for (x, out) in columns.iter_mut().enumerate().take(d.kernel) {
+            let mut words = [0; LANES];
+            for (i, y) in (group * side..d.kernel).take(side).enumerate() {
+                let tap = y * d.kernel + x;
+                // Each channel's two taps of which this is one.
+                let (both, _) = d.weights[(tap / 2 * padded + c) * 2..].as_chunks();
+                let both: &[[i16; 2]; LANES] =
+                    both.first_chunk().expect("channels are padded to whole panels");
+                for (out, both) in words.iter_mut().zip(both) {
+                    let weight = word(*both) >> (16 * (tap % 2)) & (u32::MAX >> (32 - bits));
+                    *out |= weight << (bits * i);
+                }
+            }
+            out.0 = words;
+        }
+    }
+}
+
+/// Two weights, the first in the lower half.
+#[inline(always)]
+fn word(both: [i16; 2]) -> u32 {
+    // SAFETY: both are of 4 bytes, of which any will do; these processors have the lower half first.
+    unsafe { core::mem::transmute::<[i16; 2], u32>(both) }
+}
+
+impl Weights {
+    /// The sum of each channel's weights over all taps, four rows of 8 bits side by side.
+    fn sums(&self, kernel: usize) -> [i32; LANES] {
+        let mut sums = [0; LANES];
+        for columns in &self.taps[..kernel.div_ceil(4)] {
+            for words in &columns[..kernel] {
+                for (sum, word) in sums.iter_mut().zip(words.0) {
+                    let [a, b, c, d] = word.to_le_bytes().map(|byte| i32::from(byte as i8));
+                    *sum += a + b + c + d;
+                }
+            }
+        }
+        sums
     }
 }

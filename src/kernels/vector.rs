@@ -196,7 +196,7 @@ fn quantize_as<V: Lanes, const NORM: bool, const FACTORS: bool>(
         // SAFETY: the run is inside of the row, and the codes are as long.
         unsafe {
             let y = source.load::<NORM, FACTORS>(at).mul_add(per_unit, zero);
-            y.store_clamped(V::splat(0.0), V::splat(255.0), codes.as_mut_ptr().add(at));
+            y.store_rounded(codes.as_mut_ptr().add(at));
         }
     }
     (steps.step, steps.zero as u8)

@@ -7,6 +7,8 @@ use crate::encoder::ops::{Window, unfold};
 
 /// Rows that the covariance is taken from: enough for the deepest layer.
 const SAMPLE: usize = 32_768;
+/// Positions that the covariances of a depthwise layer's taps are taken from: a few dozen taps need no more.
+const TAP_SAMPLE: usize = 4096;
 /// Rows whose products still fit 32 bits when added up: 255 x 255 x this.
 const BLOCK: usize = 1024;
 
@@ -41,19 +43,66 @@ pub(super) fn tap_means(g: &Window, pad: &[u8], pictures: &[Data]) -> Vec<f64> {
     (0..taps * g.channels_in).map(|at| means[at % taps * g.channels_in + at / taps]).collect()
 }
 
+/// Covariances of the taps of each channel of a depthwise layer, `[channels][taps][taps]`, over a sample of
+/// the positions.
+pub(super) fn tap_covariances(g: &Window, pad: &[u8], pictures: &[Data]) -> Vec<f64> {
+    let (taps, channels) = (g.kernel * g.kernel, g.channels_in);
+    let unfolded = Window { columns: taps * channels, pointwise: false, ..*g };
+    let sample = sample(&unfolded, pad, pictures, TAP_SAMPLE);
+    let count = sample.len() / unfolded.columns;
+    let own = |c: usize| {
+        // Each tap's values side by side: a product of two taps is then one of two rows.
+        let values: Vec<i16> = (0..taps)
+            .flat_map(|tap| sample[tap * channels + c..].iter().step_by(unfolded.columns))
+            .map(|x| i16::from(*x))
+            .collect();
+        let rows: Vec<&[i16]> = values.chunks_exact(count).collect();
+        let sums: Vec<i64> =
+            rows.iter().map(|row| row.iter().map(|x| i64::from(*x)).sum()).collect();
+        let mut own = vec![0.0; taps * taps];
+        for i in 0..taps {
+            for j in 0..=i {
+                let products = rows[i]
+                    .chunks(BLOCK)
+                    .zip(rows[j].chunks(BLOCK))
+                    .map(|(a, b)| i64::from(dot(a, b)));
+                own[i * taps + j] = scaled(count as i64, products.sum(), sums[i], sums[j]);
+                own[j * taps + i] = own[i * taps + j];
+            }
+        }
+        own
+    };
+    (0..channels).into_par_iter().flat_map_iter(own).collect()
+}
+
+/// The sum of up to [`BLOCK`] products.
+fn dot(a: &[i16], b: &[i16]) -> i32 {
+    a.iter().zip(b).map(|(a, b)| i32::from(*a) * i32::from(*b)).sum()
+}
+
+/// Covariance of two inputs from the sums of `n` of their products and of their values:
+/// `(n·Σxy - Σx·Σy) / n²`, whose upper side is exact.
+fn scaled(n: i64, products: i64, x: i64, y: i64) -> f64 {
+    let n = i128::from(n);
+    let above = n * i128::from(products) - i128::from(x) * i128::from(y);
+    above as f64 / (n * n).max(1) as f64
+}
+
+/// The rows of up to `most` positions.
+fn sample(g: &Window, pad: &[u8], pictures: &[Data], most: usize) -> Vec<u8> {
+    let step = (pictures.len() * g.positions()).div_ceil(most);
+    let each = pictures.par_iter().enumerate().flat_map_iter(|(i, picture)| {
+        // A different phase in every picture, so that no column of the image is preferred.
+        let positions = (i * 7 % step..g.positions()).step_by(step);
+        positions.flat_map(|at| rows(g, pad, picture, at, 1))
+    });
+    each.collect()
+}
+
 /// Covariance of the inputs of a dense layer, `[columns][columns]`, over a sample of the positions.
 pub(super) fn covariance(g: &Window, pad: &[u8], pictures: &[Data]) -> Vec<f64> {
     let k = g.columns;
-    let step = (pictures.len() * g.positions()).div_ceil(SAMPLE);
-    let sample: Vec<u8> = pictures
-        .par_iter()
-        .enumerate()
-        .flat_map_iter(|(i, picture)| {
-            // A different phase in every picture, so that no column of the image is preferred.
-            let positions = (i * 7 % step..g.positions()).step_by(step);
-            positions.flat_map(|at| rows(g, pad, picture, at, 1))
-        })
-        .collect();
+    let sample = sample(g, pad, pictures, SAMPLE);
     let count = sample.len() / k;
     // Transposed in blocks: a product of two inputs is then a product of two rows.
     let blocks: Vec<Vec<i16>> = sample
@@ -87,15 +136,10 @@ pub(super) fn covariance(g: &Window, pad: &[u8], pictures: &[Data]) -> Vec<f64> 
                 .map(|block| {
                     let rows = block.len() / k;
                     let (a, b) = (&block[i * rows..][..rows], &block[j * rows..][..rows]);
-                    let dot: i32 =
-                        a.iter().zip(b).map(|(a, b)| i32::from(*a) * i32::from(*b)).sum();
-                    i64::from(dot)
+                    i64::from(dot(a, b))
                 })
                 .sum();
-            // n·Σxy - Σx·Σy, exact
-            let n = count as i128;
-            let scaled = n * i128::from(products) - i128::from(sums[i]) * i128::from(sums[j]);
-            *out = scaled as f64 / (n * n).max(1) as f64;
+            *out = scaled(count as i64, products, sums[i], sums[j]);
         }
     });
     for i in 0..k {

@@ -137,14 +137,14 @@ pub(super) fn pack_dense(codes: &[i8], depth: usize, columns: usize) -> (Vec<i8>
     (packed, sums)
 }
 
-/// Packs a depthwise layer, `[channels][taps]`: two taps side by side.
-pub(super) fn pack_depthwise(codes: &[i16], taps: usize) -> Vec<i16> {
+/// Packs a depthwise layer, `[channels][taps]`: two taps side by side, each in 16 bits.
+pub(super) fn pack_depthwise(codes: &[i8], taps: usize) -> Vec<i16> {
     let channels = codes.len() / taps;
     let padded = channels.next_multiple_of(kernels::LANES);
     let mut packed = vec![0; taps.div_ceil(2) * padded * 2];
     for (at, code) in codes.iter().enumerate() {
         let (c, tap) = (at / taps, at % taps);
-        packed[(tap / 2 * padded + c) * 2 + tap % 2] = *code;
+        packed[(tap / 2 * padded + c) * 2 + tap % 2] = i16::from(*code);
     }
     packed
 }

@@ -15,42 +15,29 @@ const DAMPING: f64 = 0.01;
 const SHARES: [f64; 6] = [1.0, 0.95, 0.9, 0.85, 0.8, 0.75];
 
 /// Integer weights, `[rows][depth]`, and what a unit of each row is worth.
-pub(super) struct Rounded<T> {
-    pub(super) codes: Vec<T>,
+pub(super) struct Rounded {
+    pub(super) codes: Vec<i8>,
     pub(super) unit: Vec<f64>,
 }
 
 /// Rounds `weights`, `[rows][depth]`, given the covariance of their inputs, `[depth][depth]`.
-pub(super) fn with_covariance(weights: &[f64], covariance: &[f64], depth: usize) -> Rounded<i8> {
-    // The inputs that vary most come first: the others make up for their errors.
-    let mut order: Vec<usize> = (0..depth).collect();
-    order.sort_by(|a, b| covariance[b * depth + b].total_cmp(&covariance[a * depth + a]));
-    let trace: f64 = (0..depth).map(|i| covariance[i * depth + i]).sum();
-    // A layer whose inputs never vary is rounded as if they varied alike.
-    let damping = if trace > 0.0 { DAMPING * trace / depth as f64 } else { 1.0 };
-    let factor = factorize(covariance, &order, damping);
+pub(super) fn with_covariance(weights: &[f64], covariance: &[f64], depth: usize) -> Rounded {
+    let factor = Factor::of(covariance, depth);
+    collect(weights.par_chunks_exact(depth).map(|row| factor.round(row)).collect())
+}
 
-    let rows = weights.par_chunks_exact(depth).map(|row| {
-        let greatest = row.iter().fold(0.0f64, |m, w| m.max(w.abs()));
-        if greatest == 0.0 {
-            return (vec![0; depth], 1.0);
-        }
-        let mut best: Option<(f64, Vec<i8>, f64)> = None;
-        for share in SHARES {
-            let unit = share * greatest / MAX_CODE;
-            let (codes, error) = nearest_plane(row, &order, &factor, unit);
-            if best.as_ref().is_none_or(|(least, ..)| error < *least) {
-                best = Some((error, codes, unit));
-            }
-        }
-        best.map_or_else(|| (vec![0; depth], 1.0), |(_, codes, unit)| (codes, unit))
-    });
-    collect(rows.collect())
+/// [`with_covariance`] where each row has inputs of its own: the covariances are `[count][depth][depth]`,
+/// and the rows take them in turn.
+pub(super) fn with_covariances(weights: &[f64], covariances: &[f64], depth: usize) -> Rounded {
+    let factors: Vec<Factor> =
+        covariances.par_chunks_exact(depth * depth).map(|own| Factor::of(own, depth)).collect();
+    let rows = weights.par_chunks_exact(depth).enumerate();
+    collect(rows.map(|(n, row)| factors[n % factors.len()].round(row)).collect())
 }
 
 /// Rounds each weight, `[rows][depth]`, to the nearest code, with the step of each row that makes the
 /// error least for inputs with these mean squares.
-pub(super) fn nearest(weights: &[f64], squares: &[f64], depth: usize) -> Rounded<i8> {
+pub(super) fn nearest(weights: &[f64], squares: &[f64], depth: usize) -> Rounded {
     let rows = weights.par_chunks_exact(depth).map(|row| {
         let greatest = row.iter().fold(0.0f64, |m, w| m.max(w.abs()));
         if greatest == 0.0 {
@@ -69,25 +56,49 @@ pub(super) fn nearest(weights: &[f64], squares: &[f64], depth: usize) -> Rounded
     collect(rows.collect())
 }
 
-fn collect(rows: Vec<(Vec<i8>, f64)>) -> Rounded<i8> {
+fn collect(rows: Vec<(Vec<i8>, f64)>) -> Rounded {
     Rounded {
         codes: rows.iter().flat_map(|(codes, _)| codes).copied().collect(),
         unit: rows.iter().map(|(_, unit)| *unit).collect(),
     }
 }
 
-/// Rounds each weight to the nearest of 65,535 steps of its row.
-pub(super) fn to_i16(weights: &[f64], depth: usize) -> Rounded<i16> {
-    let limit = f64::from(i16::MAX);
-    let unit: Vec<f64> = weights
-        .chunks_exact(depth)
-        .map(|row| match row.iter().fold(0.0f64, |m, w| m.max(w.abs())) {
-            0.0 => 1.0,
-            greatest => greatest / limit,
-        })
-        .collect();
-    let codes = weights.iter().enumerate().map(|(at, w)| (w / unit[at / depth]).round() as i16);
-    Rounded { codes: codes.collect(), unit }
+/// A covariance as rows are rounded with it.
+struct Factor {
+    /// The inputs in the order in which their weights are rounded.
+    order: Vec<usize>,
+    /// [`factorize`]'s.
+    lines: Vec<f64>,
+}
+
+impl Factor {
+    fn of(covariance: &[f64], depth: usize) -> Self {
+        // The inputs that vary most come first: the others make up for their errors.
+        let mut order: Vec<usize> = (0..depth).collect();
+        order.sort_by(|a, b| covariance[b * depth + b].total_cmp(&covariance[a * depth + a]));
+        let trace: f64 = (0..depth).map(|i| covariance[i * depth + i]).sum();
+        // A layer whose inputs never vary is rounded as if they varied alike.
+        let damping = if trace > 0.0 { DAMPING * trace / depth as f64 } else { 1.0 };
+        let lines = factorize(covariance, &order, damping);
+        Self { order, lines }
+    }
+
+    /// Codes of a row, with the step that makes the error of its result least, and the step.
+    fn round(&self, row: &[f64]) -> (Vec<i8>, f64) {
+        let greatest = row.iter().fold(0.0f64, |m, w| m.max(w.abs()));
+        if greatest == 0.0 {
+            return (vec![0; row.len()], 1.0);
+        }
+        let mut best: Option<(f64, Vec<i8>, f64)> = None;
+        for share in SHARES {
+            let unit = share * greatest / MAX_CODE;
+            let (codes, error) = nearest_plane(row, &self.order, &self.lines, unit);
+            if best.as_ref().is_none_or(|(least, ..)| error < *least) {
+                best = Some((error, codes, unit));
+            }
+        }
+        best.map_or_else(|| (vec![0; row.len()], 1.0), |(_, codes, unit)| (codes, unit))
+    }
 }
 
 /// Rᵀ (lower triangular, rows of growing length, one after the other) of the covariance in `order`.
@@ -149,7 +160,7 @@ mod tests {
     use super::*;
 
     /// Squared error of the rows' results under the covariance.
-    fn error(weights: &[f64], rounded: &Rounded<i8>, covariance: &[f64], depth: usize) -> f64 {
+    fn error(weights: &[f64], rounded: &Rounded, covariance: &[f64], depth: usize) -> f64 {
         let mut total = 0.0;
         for (n, row) in weights.chunks_exact(depth).enumerate() {
             let codes = &rounded.codes[n * depth..][..depth];
@@ -202,10 +213,28 @@ mod tests {
     }
 
     #[test]
+    fn rows_with_inputs_of_their_own_are_rounded_as_if_they_were_alone() {
+        let (depth, rows) = (4, 6);
+        let weights = numbers(rows * depth);
+        let mut covariances = vec![0.0; 3 * depth * depth];
+        for (own, numbers) in covariances.chunks_exact_mut(16).zip(numbers(48).chunks_exact(16)) {
+            for (at, out) in own.iter_mut().enumerate() {
+                *out = dot(&numbers[at / 4 * 4..][..4], &numbers[at % 4 * 4..][..4]);
+            }
+        }
+        let all = with_covariances(&weights, &covariances, depth);
+        for n in 0..rows {
+            let row = &weights[n * depth..][..depth];
+            let alone = with_covariance(row, &covariances[n % 3 * 16..][..16], depth);
+            assert_eq!(all.codes[n * depth..][..depth], alone.codes);
+            assert_eq!(all.unit[n], alone.unit[0]);
+        }
+    }
+
+    #[test]
     fn a_row_of_zeros_and_inputs_that_never_vary_are_no_trouble() {
         let rounded = with_covariance(&[0.0, 0.0, 1.0, -0.5], &[0.0; 4], 2);
         assert_eq!(rounded.codes[..2], [0, 0]);
         assert!(rounded.unit.iter().all(|unit| unit.is_finite() && *unit > 0.0));
-        assert_eq!(to_i16(&[0.0, 0.0], 2).codes, [0, 0]);
     }
 }

@@ -12,19 +12,24 @@ pub(super) struct Depthwise {
     window: Window,
     multiplier: usize,
     weights: Part,
+    /// See [`kernels::Depthwise::are_bytes`].
+    are_bytes: bool,
     units: Units,
     pad: Part,
 }
 
 impl Depthwise {
-    pub(super) fn new(source: &Source, layer: &Layer) -> Self {
-        Self {
+    pub(super) fn new(source: &Source, layer: &Layer) -> TractResult<Self> {
+        let weights = source.part(layer.record.weights);
+        let are_bytes = weights.get::<i16>()?.iter().all(|weight| i8::try_from(*weight).is_ok());
+        Ok(Self {
             window: Window::of(layer),
             multiplier: layer.multiplier(),
-            weights: source.part(layer.record.weights),
+            weights,
+            are_bytes,
             units: Units::new(source, layer),
             pad: source.part(layer.record.pad),
-        }
+        })
     }
 }
 
@@ -47,6 +52,7 @@ impl Compute for Depthwise {
                 width_out: w.width_out,
                 stride_out: self.multiplier * w.channels_in,
                 weights: &weights[j * weights.len() / self.multiplier..],
+                are_bytes: self.are_bytes,
                 requant: units.from(j * padded),
                 pad,
             };

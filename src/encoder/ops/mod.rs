@@ -164,7 +164,7 @@ fn reals_of<'a>(inputs: &[Input<'a>], i: usize) -> TractResult<&'a [f32]> {
 pub(super) fn compute(source: &Source, layer: &Layer) -> TractResult<Arc<dyn Compute>> {
     Ok(match layer.kind {
         LayerKind::Conv => Arc::new(conv::Conv::new(source, layer)),
-        LayerKind::Depthwise => Arc::new(depthwise::Depthwise::new(source, layer)),
+        LayerKind::Depthwise => Arc::new(depthwise::Depthwise::new(source, layer)?),
         LayerKind::Norm => Arc::new(norm::Norm::new(source, layer)),
         LayerKind::Attention => Arc::new(attention::Attention::new(layer)),
         LayerKind::Tokens => Arc::new(tokens::Tokens::new(source, layer)),

@@ -59,27 +59,62 @@ pub(in crate::encoder) fn unfold(
     out: &mut [u8],
 ) {
     let c = w.channels_in;
-    for (i, row) in out.chunks_exact_mut(w.columns).enumerate() {
-        let (y, x) = ((first + i) / w.width_out, (first + i) % w.width_out);
-        let (taps, rest) = row.split_at_mut(w.kernel * w.kernel * c);
-        rest.fill(0);
-        let from_x = (x * w.stride).checked_sub(w.pad_left);
-        for (ky, line) in taps.chunks_exact_mut(w.kernel * c).enumerate() {
-            let from_y = (y * w.stride + ky).checked_sub(w.pad_top).filter(|y| *y < w.height_in);
-            let image = from_y.map(|y| &image[y * w.width_in * c..][..w.width_in * c]);
-            // The whole line at once where it lies inside.
-            if let (Some(image), Some(x)) = (image, from_x)
-                && x + w.kernel <= w.width_in
-            {
-                line.copy_from_slice(&image[x * c..][..w.kernel * c]);
-                continue;
-            }
-            for (kx, cell) in line.chunks_exact_mut(c).enumerate() {
-                let from_x = (x * w.stride + kx).checked_sub(w.pad_left);
-                let inside = from_x.filter(|x| *x < w.width_in).zip(image);
-                cell.copy_from_slice(inside.map_or(pad, |(x, image)| &image[x * c..][..c]));
-            }
+    let (row_in, len) = (w.width_in * c, w.kernel * c);
+    let (mut y, mut x) = (first / w.width_out, first % w.width_out);
+    for row in out.chunks_exact_mut(w.columns) {
+        let (taps, rest) = row.split_at_mut(w.kernel * len);
+        for zero in rest {
+            *zero = 0;
         }
+        let (top, left) =
+            ((y * w.stride).checked_sub(w.pad_top), (x * w.stride).checked_sub(w.pad_left));
+        let inside = top
+            .zip(left)
+            .filter(|(top, left)| top + w.kernel <= w.height_in && left + w.kernel <= w.width_in);
+        if let Some((top, left)) = inside {
+            let lines = image[top * row_in + left * c..].chunks(row_in);
+            for (line, image) in taps.chunks_exact_mut(len).zip(lines) {
+                copy(&image[..len], line);
+            }
+        } else {
+            at_the_edge(w, image, pad, [y, x], taps);
+        }
+        x += 1;
+        if x == w.width_out {
+            (y, x) = (y + 1, 0);
+        }
+    }
+}
+
+/// The taps of an output position whose kernel reaches beyond the image.
+fn at_the_edge(w: &Window, image: &[u8], pad: &[u8], [y, x]: [usize; 2], taps: &mut [u8]) {
+    let c = w.channels_in;
+    for (at, cell) in taps.chunks_exact_mut(c).enumerate() {
+        let from = |out: usize, tap: usize, before: usize, side: usize| {
+            (out * w.stride + tap).checked_sub(before).filter(|from| *from < side)
+        };
+        let from_y = from(y, at / w.kernel, w.pad_top, w.height_in);
+        let from_x = from(x, at % w.kernel, w.pad_left, w.width_in);
+        let inside = from_y.zip(from_x).map(|(y, x)| &image[(y * w.width_in + x) * c..][..c]);
+        cell.copy_from_slice(inside.unwrap_or(pad));
+    }
+}
+
+/// Copies a line of taps. There are millions of a few bytes, for which a call takes longer than the copy: in
+/// two parts that overlap every length is a fixed one.
+#[inline]
+fn copy(from: &[u8], to: &mut [u8]) {
+    fn ends<const N: usize>(from: &[u8], to: &mut [u8]) -> Option<()> {
+        let (first, last) = (from.first_chunk::<N>()?, from.last_chunk::<N>()?);
+        *to.first_chunk_mut()? = *first;
+        *to.last_chunk_mut()? = *last;
+        Some(())
+    }
+    match from.len() {
+        4..8 => _ = ends::<4>(from, to),
+        8..16 => _ = ends::<8>(from, to),
+        16..32 => _ = ends::<16>(from, to),
+        _ => to.copy_from_slice(from),
     }
 }
 

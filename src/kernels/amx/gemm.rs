@@ -160,7 +160,7 @@ impl Block<'_> {
                 let first = r + i * self.height;
                 for (j, sums) in sums.0[2 * i..].iter().enumerate().take(W) {
                     let sums = &sums[first - start..self.height];
-                    finish(end, self.rows.start + first, (p + j) * LANES, sums, 0);
+                    finish(end, self.rows.start + first, (p + j) * LANES, sums);
                 }
             }
         }

@@ -44,7 +44,7 @@ pub(super) fn gemm(g: &Gemm, rows: Range<usize>, panels: Range<usize>, scratch: 
                 unsafe {
                     tiles[part.len() - 1](g, own, p, &mut sums);
                     let first = block.start + part.start;
-                    finish(&g.end, first, p * LANES, &sums.0[..part.len()], 0);
+                    finish(&g.end, first, p * LANES, &sums.0[..part.len()]);
                 }
             }
         }
@@ -69,7 +69,7 @@ pub(super) fn gemm_vnni(g: &Gemm, rows: Range<usize>, panels: Range<usize>, _: &
                 // SAFETY: the rows and the panel exist, see `Gemm::checked`.
                 unsafe {
                     tiles[part.len() - 1](g, part.start, p, &mut sums);
-                    finish(&g.end, part.start, p * LANES, &sums.0[..part.len()], 0);
+                    finish(&g.end, part.start, p * LANES, &sums.0[..part.len()]);
                 }
             }
         }

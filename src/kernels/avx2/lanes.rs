@@ -61,7 +61,13 @@ impl Lanes for F32x16 {
     }
 
     #[inline(always)]
-    unsafe fn store_codes_of_four(rows: [Self; 4], at: *mut u8, stride: usize) {
+    unsafe fn store_rounded_of_four(rows: [Self; 4], at: *mut u8, stride: usize) {
+        // What is too small for an integer becomes the smallest one, and so does what is no number; what is
+        // too great must not.
+        let mut rows = rows;
+        for row in &mut rows {
+            *row = Self::splat(255.0).min(*row);
+        }
         // SAFETY: the caller's promise.
         unsafe {
             let mut words = [_mm256_setzero_si256(); 4];

@@ -5,8 +5,10 @@ use core::arch::x86_64::*;
 use crate::kernels::{KeyUnits, LANES, Query};
 use crate::math;
 
-/// Bytes from what is read to what is fetched: the processor itself looks no further than to the end of
-/// a page.
+/// Bytes of keys that caches hold. Of more, those to come are fetched: by itself many a processor looks no
+/// further than to the end of a page.
+const CACHES: usize = 32 << 20;
+/// Bytes from what is read to what is fetched.
 const AHEAD: usize = 2048;
 
 #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512vnni,fma")]
@@ -17,28 +19,10 @@ pub(super) fn affinity(
     cos: &mut [f32; LANES],
     aff: &mut [f32; LANES],
 ) {
-    // The product wants unsigned times signed: key + 128 is unsigned (its sign bit flipped), and
-    // 128 times the sum of the codes is taken off again.
-    let flip = _mm512_set1_epi8(i8::MIN);
-    let mut acc = [_mm512_setzero_si512(); 4];
-    let (codes, keys) = (q.codes.as_ptr(), panel.as_ptr());
-    let fours = q.codes.len() / 4;
-    // SAFETY: one group of 4 codes and of 64 key bytes for each i; a prefetch touches nothing.
-    let step = |i: usize, acc: &mut __m512i| unsafe {
-        let key = _mm512_loadu_si512(keys.add(64 * i).cast());
-        _mm_prefetch::<_MM_HINT_T0>(keys.wrapping_add(64 * i + AHEAD));
-        let code = _mm512_set1_epi32(codes.add(4 * i).cast::<i32>().read_unaligned());
-        *acc = _mm512_dpbusd_epi32(*acc, _mm512_xor_si512(key, flip), code);
+    let acc = match q.keys > CACHES {
+        true => products::<true>(panel, q.codes),
+        false => products::<false>(panel, q.codes),
     };
-    let whole = fours / 4 * 4;
-    for i in (0..whole).step_by(4) {
-        for (j, acc) in acc.iter_mut().enumerate() {
-            step(i + j, acc);
-        }
-    }
-    for i in whole..fours {
-        step(i, &mut acc[0]);
-    }
     let codes_sum: i32 = q.codes.iter().map(|&c| c as i32).sum();
     let dot = _mm512_add_epi32(
         _mm512_add_epi32(acc[0], acc[1]),
@@ -53,6 +37,37 @@ pub(super) fn affinity(
         _mm512_storeu_ps(cos.as_mut_ptr(), cosine);
         _mm512_storeu_ps(aff.as_mut_ptr(), exp(_mm512_fmsub_ps(beta, cosine, beta)));
     }
+}
+
+/// Products of the codes with each key of the panel, plus 128 times the sum of the codes, in four parts.
+#[inline]
+#[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512vnni,fma")]
+fn products<const FETCH: bool>(panel: &[i8], codes: &[i8]) -> [__m512i; 4] {
+    // The product wants unsigned times signed: key + 128 is unsigned (its sign bit flipped), and
+    // 128 times the sum of the codes is taken off in the end.
+    let flip = _mm512_set1_epi8(i8::MIN);
+    let mut acc = [_mm512_setzero_si512(); 4];
+    let fours = codes.len() / 4;
+    let (codes, keys) = (codes.as_ptr(), panel.as_ptr());
+    // SAFETY: one group of 4 codes and of 64 key bytes for each i; a prefetch touches nothing.
+    let step = |i: usize, acc: &mut __m512i| unsafe {
+        let key = _mm512_loadu_si512(keys.add(64 * i).cast());
+        if FETCH {
+            _mm_prefetch::<_MM_HINT_T1>(keys.wrapping_add(64 * i + AHEAD));
+        }
+        let code = _mm512_set1_epi32(codes.add(4 * i).cast::<i32>().read_unaligned());
+        *acc = _mm512_dpbusd_epi32(*acc, _mm512_xor_si512(key, flip), code);
+    };
+    let whole = fours / 4 * 4;
+    for i in (0..whole).step_by(4) {
+        for (j, acc) in acc.iter_mut().enumerate() {
+            step(i + j, acc);
+        }
+    }
+    for i in whole..fours {
+        step(i, &mut acc[0]);
+    }
+    acc
 }
 
 /// [`math::exp`] in 16 lanes.

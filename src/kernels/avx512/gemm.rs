@@ -3,7 +3,9 @@
 use core::arch::x86_64::*;
 use core::ops::Range;
 
-use super::finish;
+use super::{F32x16, finish};
+use crate::kernels::end::{Plain, is_plain};
+use crate::kernels::lanes::Lanes;
 use crate::kernels::tiles::{Parts, blocks, last_fours};
 use crate::kernels::{Gemm, LANES};
 
@@ -17,8 +19,9 @@ const PANELS: usize = 4;
 #[repr(align(64))]
 struct Sums([[[i32; LANES]; ROWS]; PANELS]);
 
-/// The sums of the rows from `r` and the panels from `p`; what panel `ahead` has is fetched.
-type Tile = unsafe fn(g: &Gemm, r: usize, p: usize, ahead: usize, sums: &mut Sums);
+/// The rows from `r` and the panels from `p`; what panel `ahead` has is fetched. Codes are made of the sums
+/// without a way through memory where that `is_plain`, otherwise they are left in `sums`.
+type Tile = unsafe fn(g: &Gemm, r: usize, p: usize, ahead: usize, is_plain: bool, sums: &mut Sums);
 
 /// Tiles by their rows, from 1 on.
 static ONE_PANEL: [Tile; ROWS] = [
@@ -65,15 +68,19 @@ pub(in crate::kernels) fn gemm(g: &Gemm, rows: Range<usize>, panels: Range<usize
                 2.. => (2, &TWO_PANELS),
                 _ => (1, &ONE_PANEL),
             };
+            let is_plain = is_plain(&g.end, (p + width - 1) * LANES);
             for (i, part) in parts.clone().enumerate() {
                 // The first tiles fetch the panels that come next.
                 let next = p + width + i;
                 let ahead = if i < width && next < panels.end { next } else { p };
                 // SAFETY: the rows and panels exist, see `Gemm::checked`.
                 unsafe {
-                    tiles[part.len() - 1](g, part.start, p, ahead, &mut sums);
+                    tiles[part.len() - 1](g, part.start, p, ahead, is_plain, &mut sums);
+                    if is_plain {
+                        continue;
+                    }
                     for (i, sums) in sums.0.iter().enumerate().take(width) {
-                        finish(&g.end, part.start, (p + i) * LANES, &sums[..part.len()], 0);
+                        finish(&g.end, part.start, (p + i) * LANES, &sums[..part.len()]);
                     }
                 }
             }
@@ -92,6 +99,7 @@ unsafe fn tile<const R: usize, const P: usize>(
     r: usize,
     p: usize,
     ahead: usize,
+    is_plain: bool,
     sums: &mut Sums,
 ) {
     let last = last_fours::<R>(g, r);
@@ -129,6 +137,17 @@ unsafe fn tile<const R: usize, const P: usize>(
                     *acc = _mm512_dpbusd_epi32(*acc, four, w);
                 }
             }
+        }
+        if is_plain {
+            for i in 0..P {
+                let plain = Plain::<F32x16>::of(&g.end, r, (p + i) * LANES);
+                let mut reals = [F32x16::splat(0.0); R];
+                for (reals, acc) in reals.iter_mut().zip(acc) {
+                    *reals = F32x16(_mm512_cvtepi32_ps(acc[i]));
+                }
+                plain.store(0, reals);
+            }
+            return;
         }
         for (r, acc) in acc.iter().enumerate() {
             for (p, acc) in acc.iter().enumerate() {

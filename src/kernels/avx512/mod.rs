@@ -1,20 +1,18 @@
-//! AVX-512 with VNNI: `vpdpbusd` adds four u8 x i8 products to an i32 without saturation, and
-//! `vpdpwssd` two i16 x i16 products.
+//! AVX-512 with VNNI: `vpdpbusd` adds four u8 x i8 products to an i32 without saturation.
 
 mod affinity;
 mod float;
 mod gemm;
 mod lanes;
-mod pairs;
-mod vbmi;
+mod taps;
 
-use super::{Isa, Kernels, depthwise, dots, end, scalar, vector};
+use super::{Isa, Kernels, avx2, dots, end, scalar, vector};
 use affinity::affinity;
 use float::{dot_f32, matvec_f16};
 pub(super) use gemm::gemm;
 use gemm::peak;
 use lanes::F32x16;
-use pairs::I16x32;
+use taps::{depthwise, depthwise_vbmi};
 
 static KERNELS: Kernels = Kernels {
     isa: Isa::Avx512,
@@ -37,9 +35,8 @@ static KERNELS: Kernels = Kernels {
 vector::stamp!("avx512f,avx512bw,avx512vl,avx512vnni,fma", F32x16);
 dots::stamp!("avx512f,avx512bw,avx512vl,avx512vnni,fma", F32x16, 4, 4);
 end::stamp!("avx512f,avx512bw,avx512vl,avx512vnni,fma", F32x16, 4);
-depthwise::stamp!("avx512f,avx512bw,avx512vl,avx512vnni,fma", I16x32, 8);
 
-pub(super) static KERNELS_VBMI: Kernels = Kernels { depthwise: vbmi::depthwise, ..KERNELS };
+pub(super) static KERNELS_VBMI: Kernels = Kernels { depthwise: depthwise_vbmi, ..KERNELS };
 
 pub(super) fn detect() -> Option<&'static Kernels> {
     detect_without_vbmi()
@@ -52,6 +49,6 @@ pub(super) fn detect_without_vbmi() -> Option<&'static Kernels> {
         && is_x86_feature_detected!("avx512bw")
         && is_x86_feature_detected!("avx512vl")
         && is_x86_feature_detected!("avx512vnni")
-        && is_x86_feature_detected!("fma");
+        && avx2::detect().is_some();
     has.then_some(&KERNELS)
 }

@@ -16,7 +16,7 @@ const COLUMNS: usize = 2 * (OUTPUTS - 1) + MAX_SIDE;
 type Pixels = [[*const u8; COLUMNS]; MAX_SIDE];
 
 #[target_feature(enable = "neon")]
-pub(super) fn depthwise(d: &Depthwise, image: &[u8], first: usize, out: &mut [u8]) {
+pub(in crate::kernels) fn depthwise(d: &Depthwise, image: &[u8], first: usize, out: &mut [u8]) {
     let mut pixels = [[d.pad.as_ptr(); COLUMNS]; MAX_SIDE];
     for (y, out) in out.chunks_mut(d.width_out * d.stride_out).enumerate() {
         row(d, &d.rows(image, first + y)[..d.kernel], &mut pixels, out);
@@ -101,7 +101,7 @@ unsafe fn block<const SIDE: usize, const STRIDE: usize, const OUT: usize>(
             let half = sums.as_mut_ptr().cast::<i32>().add(c % LANES);
             channels::<SIDE, STRIDE, OUT>(d, pixels, c, c, half);
             if c % LANES == HALF {
-                finish(&end, x, c - HALF, &sums, 0);
+                finish(&end, x, c - HALF, &sums);
             }
         }
         if whole < d.channels {
@@ -117,7 +117,7 @@ unsafe fn block<const SIDE: usize, const STRIDE: usize, const OUT: usize>(
             channels::<SIDE, STRIDE, OUT>(d, pixels, 0, whole, half);
         }
         if d.channels % LANES != 0 {
-            finish(&end, x, d.channels / LANES * LANES, &sums, 0);
+            finish(&end, x, d.channels / LANES * LANES, &sums);
         }
     }
 }

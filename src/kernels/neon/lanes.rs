@@ -2,8 +2,9 @@
 
 use core::arch::aarch64::*;
 
-use super::{QUARTER, QUARTERS};
+use super::{QUARTER, QUARTERS, rounded};
 use crate::kernels::LANES;
+use crate::kernels::end::Plain;
 use crate::kernels::lanes::Lanes;
 
 #[derive(Clone, Copy)]
@@ -198,31 +199,15 @@ impl Lanes for F32x16 {
     }
 
     #[inline(always)]
-    unsafe fn store_clamped(self, lo: Self, hi: Self, at: *mut u8) {
+    unsafe fn store_sums(sums: &[[i32; LANES]], plain: &Plain<Self>) {
         // SAFETY: the caller's promise.
-        unsafe {
-            // Rounding keeps the order, so what lies outside is clamped after it.
-            let codes = saturated(self);
-            vst1q_u8(at, vminq_u8(vmaxq_u8(codes, saturated(lo)), saturated(hi)));
-        }
+        unsafe { rounded::store_sums(sums, plain) }
     }
 
     #[inline(always)]
-    unsafe fn store_clamped_of_four(
-        rows: [Self; 4],
-        lo: Self,
-        hi: Self,
-        at: *mut u8,
-        stride: usize,
-    ) {
-        let [a, b, c, d] = rows;
+    unsafe fn store_rounded(self, at: *mut u8) {
         // SAFETY: the caller's promise.
-        unsafe {
-            a.store_clamped(lo, hi, at);
-            b.store_clamped(lo, hi, at.add(stride));
-            c.store_clamped(lo, hi, at.add(2 * stride));
-            d.store_clamped(lo, hi, at.add(3 * stride));
-        }
+        unsafe { vst1q_u8(at, saturated(self)) };
     }
 
     #[inline(always)]

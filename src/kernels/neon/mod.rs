@@ -10,11 +10,12 @@ mod float;
 mod gemm;
 mod lanes;
 mod packed;
+mod rounded;
 
 use super::{Isa, Kernels, LANES, dots, end, scalar, vector};
 use affinity::affinity;
 pub(super) use affinity::finish_affinity;
-use depthwise::depthwise;
+pub(super) use depthwise::depthwise;
 use float::{dot_f32, matvec_f16};
 use gemm::gemm;
 use lanes::F32x16;

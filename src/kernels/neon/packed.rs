@@ -126,7 +126,7 @@ impl Tiles {
                         let (w, sums) = (weights.as_ptr(), sums.as_mut_ptr().add(first));
                         (self.sums)(Tile { count, rows, groups, a, w, starts: &starts, sums });
                     }
-                    finish(&g.end, start, p * LANES, &sums[..block], 0);
+                    finish(&g.end, start, p * LANES, &sums[..block]);
                 }
             }
         }

@@ -20,12 +20,14 @@ fn affinities_have_the_bits_of_the_specification() {
                 let panel = fill.weights(1 + k * LANES, &mut random);
                 let codes = fill.weights(1 + k, &mut random);
                 let scale = 1.0 / (1.0 + k as f32 * 4000.0);
-                let q = Query { codes: &codes[1..], scale, base: 0.1, beta };
                 let units = [random.floats(16, 0.5), random.floats(16, 0.3)];
-                let expected = affinities(&scalar::KERNELS, &panel[1..], &q, &units);
-                for kernels in vector_tables() {
-                    let got = affinities(kernels, &panel[1..], &q, &units);
-                    assert_eq!(got, expected, "{} {k} {beta} {fill:?}", kernels.name());
+                for keys in [panel.len(), usize::MAX] {
+                    let q = Query { codes: &codes[1..], scale, base: 0.1, beta, keys };
+                    let expected = affinities(&scalar::KERNELS, &panel[1..], &q, &units);
+                    for kernels in vector_tables() {
+                        let got = affinities(kernels, &panel[1..], &q, &units);
+                        assert_eq!(got, expected, "{} {k} {beta} {fill:?}", kernels.name());
+                    }
                 }
             }
         }
@@ -35,7 +37,7 @@ fn affinities_have_the_bits_of_the_specification() {
 #[test]
 fn exp_has_one_result_over_its_whole_range() {
     // cos is the key's bias here, so a sharpness of 1 makes the affinity exp(bias - 1).
-    let q = Query { codes: &[], scale: 0.0, base: 0.0, beta: 1.0 };
+    let q = Query { codes: &[], scale: 0.0, base: 0.0, beta: 1.0, keys: 0 };
     let mut x = -100.0;
     while x < 100.0 {
         let bias: Vec<f32> = (0..16).map(|i| x + i as f32 * 0.0011).collect();

@@ -12,7 +12,10 @@ fn depthwise_has_the_bits_of_the_specification() {
                 [(1, 1), (8, 7), (16, 14), (17, 9), (24, 56), (31, 5), (40, 28), (56, 95), (7, 3)]
             {
                 for fill in [Fill::Random, Fill::All(255, 127)] {
-                    depthwise_case(kernel, stride, channels, width_in, fill, &pools, &mut random);
+                    for are_bytes in [false, true] {
+                        let sizes = [kernel, stride, channels, width_in];
+                        depthwise_case(sizes, fill, are_bytes, &pools, &mut random);
+                    }
                 }
             }
         }
@@ -20,11 +23,9 @@ fn depthwise_has_the_bits_of_the_specification() {
 }
 
 fn depthwise_case(
-    kernel: usize,
-    stride: usize,
-    channels: usize,
-    width_in: usize,
+    [kernel, stride, channels, width_in]: [usize; 4],
     fill: Fill,
+    are_bytes: bool,
     pools: &[Pool; 2],
     random: &mut Random,
 ) {
@@ -33,13 +34,17 @@ fn depthwise_case(
     for tap in 0..kernel * kernel {
         for c in 0..channels {
             weights[(tap / 2 * padded + c) * 2 + tap % 2] = match fill {
+                Fill::Random if are_bytes => random.next() as i8 as i16,
                 Fill::Random => random.next() as i16,
+                Fill::All(..) if are_bytes => i16::from(i8::MIN),
                 Fill::All(..) => i16::MIN,
             };
         }
     }
     let [mut scale, bias] = units(kernel * kernel, channels, random);
-    scale.iter_mut().for_each(|s| *s /= 256.0);
+    if !are_bytes {
+        scale.iter_mut().for_each(|s| *s /= 256.0);
+    }
     let height_in = 1 + random.next() as usize % 5;
     let image = fill.codes(1 + height_in * width_in * channels, random);
     let pad = Fill::Random.codes(channels, random);
@@ -56,6 +61,7 @@ fn depthwise_case(
         width_out: width_in.div_ceil(stride),
         stride_out: channels,
         weights: &weights,
+        are_bytes,
         requant: Requant::to_codes(&scale, &bias),
         pad: &pad,
     };
@@ -98,6 +104,7 @@ fn the_specification_convolves() {
         width_out: 2,
         stride_out: 1,
         weights: &weights,
+        are_bytes: true,
         requant: Requant::to_codes(&[0.5; 16], &[0.0; 16]),
         pad: &[10],
     };

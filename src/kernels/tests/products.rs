@@ -92,6 +92,25 @@ impl Product {
 }
 
 #[test]
+fn what_lies_beyond_any_integer_becomes_the_nearest_code() {
+    let mut random = Random::new(6);
+    let scratch = vector_tables().map(|kernels| kernels.scratch(16)).max().unwrap_or(0);
+    let pool = Pool::new(1, scratch).unwrap();
+    for rows in [1, 4, 7, 12, 25] {
+        let mut case = Product::new(rows, 16, 37, Fill::Random, &mut random);
+        for (i, scale) in case.units[0].iter_mut().enumerate() {
+            *scale = [1e30, -1e30, f32::MAX, 1e7][i % 4];
+        }
+        let (codes, with_codes, _) = products(&scalar::KERNELS, &pool, &case);
+        assert!(codes.contains(&0) && codes.contains(&255));
+        for kernels in vector_tables() {
+            let (got, got_with_codes, _) = products(kernels, &pool, &case);
+            assert!(got == codes && got_with_codes == with_codes, "{} {rows}", kernels.name());
+        }
+    }
+}
+
+#[test]
 fn products_have_the_bits_of_the_specification() {
     let mut random = Random::new(1);
     // The least scratch that a product may ask for.

@@ -1,11 +1,12 @@
-//! A depthwise convolution: weights of 16 bits.
+//! A depthwise convolution. Its weights have 8 bits like all others: some processors then take four taps at
+//! once instead of two.
 
 use super::Plan;
 use super::conv::{pad, set_window};
-use crate::encoder::import::covariance::tap_means;
+use crate::encoder::import::covariance::{tap_covariances, tap_means};
 use crate::encoder::import::ir::Conv;
 use crate::encoder::import::layer::{Data, NewLayer, pack_depthwise};
-use crate::encoder::import::rounding::to_i16;
+use crate::encoder::import::rounding::with_covariances;
 
 pub(super) fn fill(plan: &Plan, i: usize, conv: &Conv, layer: &mut NewLayer, inputs: &[Data]) {
     let node = &plan.net.nodes[i];
@@ -16,7 +17,8 @@ pub(super) fn fill(plan: &Plan, i: usize, conv: &Conv, layer: &mut NewLayer, inp
     let from = &plan.steps[node.inputs[0]];
     let scaled = conv.weights.iter().enumerate();
     let scaled = scaled.map(|(at, w)| f64::from(*w) * from.step[at / taps % channels]);
-    let rounded = to_i16(&scaled.collect::<Vec<f64>>(), taps);
+    let covariances = tap_covariances(&window, &pad, inputs);
+    let rounded = with_covariances(&scaled.collect::<Vec<f64>>(), &covariances, taps);
     let packed: Vec<i16> = rounded
         .codes
         .chunks(channels * taps)

@@ -3,18 +3,23 @@
 //! What needs no integer dot product is [`neon`]'s. The instruction's intrinsic is not stable, so it
 //! is written as assembly.
 
+pub(super) mod depthwise;
+
 use core::arch::aarch64::*;
 use core::arch::asm;
 use core::ops::Range;
 
-use super::neon::{self, QUARTERS, Tile, Tiles};
-use super::{Gemm, Isa, Kernels, KeyUnits, LANES, Query};
+use crate::kernels::neon::{self, QUARTERS, Tile, Tiles};
+use crate::kernels::{Gemm, Isa, Kernels, KeyUnits, LANES, Query};
 
-pub(super) static KERNELS: Kernels = Kernels { isa: Isa::Dotprod, gemm, affinity, ..neon::KERNELS };
+pub(super) static KERNELS: Kernels =
+    Kernels { isa: Isa::Dotprod, gemm, depthwise, affinity, ..neon::KERNELS };
 
 pub(super) fn detect() -> Option<&'static Kernels> {
     std::arch::is_aarch64_feature_detected!("dotprod").then_some(&KERNELS)
 }
+
+depthwise::stamp!("neon,dotprod", "sdot", 0x80);
 
 #[target_feature(enable = "neon,dotprod")]
 fn gemm(g: &Gemm, rows: Range<usize>, panels: Range<usize>, scratch: &mut [u8]) {

@@ -1,0 +1,79 @@
+//! Codes of rows of sums. A fused multiply-add puts its result where the bias was, which the compiler copies
+//! there, register by register, for every row; one instruction loads all four.
+
+use core::arch::asm;
+
+use super::lanes::F32x16;
+use crate::kernels::LANES;
+use crate::kernels::end::Plain;
+
+/// Registers of sums to the codes of a row.
+macro_rules! row {
+    ($a:literal $b:literal $c:literal $d:literal, $e:literal $f:literal $g:literal $h:literal) => {
+        concat!(
+            "ld1 {{v", $e, ".4s, v", $f, ".4s, v", $g, ".4s, v", $h, ".4s}}, [{bias}]\n",
+            row!(each "scvtf" $a $b $c $d),
+            "fmla v", $e, ".4s, v", $a, ".4s, v16.4s\n",
+            "fmla v", $f, ".4s, v", $b, ".4s, v17.4s\n",
+            "fmla v", $g, ".4s, v", $c, ".4s, v18.4s\n",
+            "fmla v", $h, ".4s, v", $d, ".4s, v19.4s\n",
+            // To whole numbers of no sign, then to fewer bits: what lies outside becomes the nearest code.
+            row!(each "fcvtnu" $e $f $g $h),
+            "uqxtn v", $e, ".4h, v", $e, ".4s\n",
+            "uqxtn v", $g, ".4h, v", $g, ".4s\n",
+            "uqxtn2 v", $e, ".8h, v", $f, ".4s\n",
+            "uqxtn2 v", $g, ".8h, v", $h, ".4s\n",
+            "uqxtn v", $e, ".8b, v", $e, ".8h\n",
+            "uqxtn2 v", $e, ".16b, v", $g, ".8h\n",
+            "st1 {{v", $e, ".16b}}, [{at}], {stride}\n",
+        )
+    };
+    (each $name:literal $a:literal $b:literal $c:literal $d:literal) => {
+        concat!(
+            $name, " v", $a, ".4s, v", $a, ".4s\n",
+            $name, " v", $b, ".4s, v", $b, ".4s\n",
+            $name, " v", $c, ".4s, v", $c, ".4s\n",
+            $name, " v", $d, ".4s, v", $d, ".4s\n",
+        )
+    };
+}
+
+/// As [`Lanes::store_sums`](crate::kernels::lanes::Lanes::store_sums), two rows at once.
+///
+/// # Safety
+/// As there.
+#[target_feature(enable = "neon")]
+pub(super) unsafe fn store_sums(sums: &[[i32; LANES]], plain: &Plain<F32x16>) {
+    // SAFETY: as many rows of sums are read and of codes written as the caller has.
+    unsafe {
+        asm!(
+            "ld1 {{v16.4s, v17.4s, v18.4s, v19.4s}}, [{scale}]",
+            "tbz {rows}, #0, 2f",
+            "ld1 {{v0.4s, v1.4s, v2.4s, v3.4s}}, [{sums}], #64",
+            row!(0 1 2 3, 4 5 6 7),
+            "2:",
+            "lsr {rows}, {rows}, #1",
+            "cbz {rows}, 4f",
+            "3:",
+            "ld1 {{v0.4s, v1.4s, v2.4s, v3.4s}}, [{sums}], #64",
+            "ld1 {{v20.4s, v21.4s, v22.4s, v23.4s}}, [{sums}], #64",
+            row!(0 1 2 3, 4 5 6 7),
+            row!(20 21 22 23, 24 25 26 27),
+            "subs {rows}, {rows}, #1",
+            "b.ne 3b",
+            "4:",
+            rows = inout(reg) sums.len() => _,
+            sums = inout(reg) sums.as_ptr() => _,
+            scale = in(reg) &raw const plain.scale,
+            bias = in(reg) &raw const plain.bias,
+            at = inout(reg) plain.at => _,
+            stride = in(reg) plain.stride,
+            out("v0") _, out("v1") _, out("v2") _, out("v3") _,
+            out("v4") _, out("v5") _, out("v6") _, out("v7") _,
+            out("v16") _, out("v17") _, out("v18") _, out("v19") _,
+            out("v20") _, out("v21") _, out("v22") _, out("v23") _,
+            out("v24") _, out("v25") _, out("v26") _, out("v27") _,
+            options(nostack),
+        );
+    }
+}
