@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail, ensure};
 
+use crate::asset::Asset;
 use crate::frame::source;
 
 /// A labelled photograph.
@@ -68,6 +69,23 @@ pub(super) fn read(
     }
     ensure!(!wanted.is_empty(), "{}: no classes in it; write one a line", classes.display());
     Ok(wanted)
+}
+
+/// The class that a folder's photographs show: the one of its label, the one that was learned from
+/// a folder of its name, or the one whose label differs only in case and `_`.
+pub(super) fn class_of(asset: &Asset<'_>, folder: &ClassPhotos) -> Option<usize> {
+    let labels = asset.labels?;
+    let learned = || {
+        let (cache, names) = (asset.cache?, asset.key_names?);
+        let from = |name: &str| name.split('/').rev().nth(1) == Some(&*folder.folder);
+        let mut classes =
+            (0..cache.len).filter(|&i| names.get(i).is_some_and(from)).map(|i| cache.class[i]);
+        let first = classes.next()?;
+        classes.all(|class| class == first).then_some(first as usize)
+    };
+    let plain = |name: &str| name.to_lowercase().replace('_', " ");
+    let alike = || labels.iter().position(|label| plain(label) == plain(&folder.label));
+    labels.find(&folder.label).or_else(learned).or_else(alike)
 }
 
 /// The folders and labels of a classes file: `folder` or `folder = label` a line, `#` for comments.

@@ -9,12 +9,14 @@ use serde_json::json;
 use super::head::{HeadName, Making};
 use super::progress::Progress;
 use super::shared::{Format, Shared};
-use super::{Outcome, complain};
-use crate::asset::{Asset, AssetFile, Builder, Calibration, HeadKind, Metrics, Tag};
+use super::shots::ShotEncoder;
+use super::{Outcome, complain, dataset};
+use crate::asset::{Asset, AssetFile, Builder, Calibration, HeadKind, Metrics, Space, Tag};
 use crate::fit::advice::{self, Confused};
 use crate::fit::projector;
+use crate::fit::search::MIN_SHOTS;
 use crate::fit::unknown::{Seen, Unknown, with_negatives};
-use crate::fit::{self, Built, Change, Ingredients};
+use crate::fit::{self, Built, Change, Ingredients, Method, Shot};
 use crate::frame::{Decoder, Frame, source};
 use crate::head::{Buffers, Head, best, probabilities};
 use crate::pipeline::Embedder;
@@ -30,11 +32,15 @@ Examples:
   tipcam fit --asset mine.tipcam                          compare all heads, take the simplest good one
   tipcam fit --head gda --asset mine.tipcam -o gda.tipcam
   tipcam fit --asset mine.tipcam --negatives street/      photographs that show none of the classes
+  tipcam fit --asset mine.tipcam --validation more/       choose by other photographs: more/cup/1.jpg ...
 
 Shots are held out in up to four folds and classified by heads that have not seen them. Nothing else is
 looked at: no test photographs, and no shots again, which the asset carries. auto takes the simplest head
 within one standard error of the best. Temperature and the thresholds of \"unknown\" come from the same
-held-out shots; with --negatives the thresholds part these from the negatives.")]
+held-out shots; with --negatives the thresholds part these from the negatives.
+
+With --validation the head and its hyper-parameters are chosen by 32 or more photographs that are no shots.
+Do not measure with them again: `tipcam eval` wants others.")]
 pub(super) struct Fit {
     /// The head to make
     #[arg(long, value_enum, default_value_t = HeadName::Auto)]
@@ -43,6 +49,10 @@ pub(super) struct Fit {
     /// Photographs that show none of the classes, in a folder
     #[arg(long, value_name = "DIR")]
     negatives: Option<PathBuf>,
+
+    /// Photographs to choose by instead of the shots, a folder for each class
+    #[arg(long, value_name = "DIR")]
+    validation: Option<PathBuf>,
 
     /// What shuffles and initial weights of trained heads come from
     #[arg(long, value_name = "N", default_value_t = 0)]
@@ -67,14 +77,20 @@ impl Fit {
         let ingredients = Ingredients::of(&asset)?;
         let project = projector(&asset, kernels).with_context(|| file.name().to_owned())?;
         let project = project.as_ref().map(|project| project as &dyn fit::Projector);
-        let recipe = ingredients.recipe(HeadKind::Tip.into(), project, workers);
+        let (mut outcome, mut validation) = (Outcome::Done, Vec::new());
+        if let Some(folder) = &self.validation {
+            (validation, outcome) = labelled(folder, &file, &asset, ingredients.space, shared)?;
+        }
+        let method = Method { validation: &validation, ..HeadKind::Tip.into() };
+        let recipe = ingredients.recipe(method, project, workers);
         let mut built = Making { head: self.head, seed: self.seed, shared }.run(recipe)?;
         let mut change = fit::refit(&asset, &built)?;
-        let mut outcome = Outcome::Done;
         if let Some(folder) = &self.negatives {
             let bytes = change.apply(&asset.container).to_bytes()?;
             let (seen, done) = self.negatives(folder, &file, &Asset::open(&bytes)?, shared)?;
-            outcome = done;
+            if matches!(done, Outcome::Partly) {
+                outcome = done;
+            }
             let unknown = with_negatives(&built.known, &seen);
             built.calibration = Calibration {
                 unknown_score: unknown.score,
@@ -209,6 +225,45 @@ impl Fit {
         });
         format!("{line}\n")
     }
+}
+
+/// Photographs of the asset's classes, a folder for each, as shots have them.
+fn labelled(
+    folder: &Path,
+    file: &AssetFile,
+    asset: &Asset<'_>,
+    space: Space,
+    shared: &Shared,
+) -> Result<(Vec<Shot>, Outcome)> {
+    let folders = dataset::read(folder, None, "", None)?;
+    let mut encoder = ShotEncoder::new(file, space, shared)?;
+    let progress =
+        Progress::new("looking at photographs", folders.iter().map(|f| f.photos.len()).sum());
+    let (mut shots, mut outcome) = (Vec::new(), Outcome::Done);
+    for class in &folders {
+        let label = dataset::class_of(asset, class).with_context(|| {
+            format!(
+                "{}: {} has no class of that name; name the folder as the class",
+                folder.join(&class.folder).display(),
+                file.name()
+            )
+        })?;
+        for photo in &class.photos {
+            match encoder.encode(&photo.path, &progress)? {
+                Some(feature) => {
+                    shots.push(Shot { class: label, feature, name: photo.name.clone() });
+                }
+                None => outcome = Outcome::Partly,
+            }
+        }
+    }
+    ensure!(
+        shots.len() >= MIN_SHOTS,
+        "{}: {} photographs; it takes {MIN_SHOTS} to choose by, or leave --validation away",
+        folder.display(),
+        shots.len()
+    );
+    Ok((shots, outcome))
 }
 
 /// A head made for other shots than the file now has would take the new ones away.

@@ -88,7 +88,9 @@ impl Making<'_> {
             }
         };
         let report = |now| show(kind, now);
-        let method = Method { setting, seed: self.seed, report: &report, ..kind.into() };
+        let validation = recipe.method.validation;
+        let method =
+            Method { setting, seed: self.seed, validation, report: &report, ..kind.into() };
         Ok(fit::build(&Recipe { method, ..recipe })?)
     }
 

@@ -4,7 +4,7 @@ use super::heads::{self, Setting};
 use super::keys;
 use super::leave_one_out::{LeaveOneOut, Shots};
 use super::rows::{ClassShots, Rows};
-use super::search::{self, Choice};
+use super::search::{self, Choice, Search};
 use super::train::Progress;
 use super::unknown::{Seen, Unknown, thresholds};
 use super::{FitError, Method, Recipe, sections};
@@ -217,9 +217,15 @@ impl Found {
     }
 }
 
-/// Tip-Adapter: alpha and beta by leaving out one shot after another.
+/// Tip-Adapter: alpha and beta by leaving out one shot after another, or on validation pictures.
 fn plain(recipe: &Recipe<'_>, run: &LeaveOneOut<'_>) -> Found {
-    let choice = search::choose(run, recipe.space, recipe.search);
+    let Method { kind, validation, report, .. } = recipe.method;
+    let mut search = recipe.search;
+    if search == Search::LeaveOneOut && !validation.is_empty() && kind != HeadKind::ZeroShot {
+        let Setting { alpha, beta, .. } = folds::choose(kind, &recipe.task(run.row_gain()), report);
+        search = Search::Fixed { alpha, beta };
+    }
+    let choice = search::choose(run, recipe.space, search);
     let slope = if choice.alpha > 0.0 { choice.text_gain / choice.alpha } else { 0.0 };
     let held = run.held(choice.alpha, choice.beta, slope);
     Found { choice, ..Found::without_shots(recipe) }.calibrated(held, run)

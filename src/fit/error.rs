@@ -74,6 +74,16 @@ pub enum FitError {
         /// Shots that it takes.
         needed: usize,
     },
+    /// Too few validation photographs.
+    #[error(
+        "hyper-parameters cannot be chosen on {found} validation photographs: it takes {needed}"
+    )]
+    TooFewPictures {
+        /// Photographs that there are.
+        found: usize,
+        /// Photographs that it takes.
+        needed: usize,
+    },
     /// A file of cached features cannot be used.
     #[error("{path}: {problem}")]
     FeatureFile {

@@ -1,8 +1,9 @@
-//! Hyper-parameters and comparison of heads by folds over the shots: nothing but the shots is looked at.
+//! Hyper-parameters and comparison of heads by folds over the shots, where nothing but the shots is looked at,
+//! or on validation pictures that somebody gives.
 
 use super::FitError;
 use super::calibration::loss;
-use super::heads::{self, Features, Model, Setting, Task};
+use super::heads::{self, Features, Model, Setting, Task, Validation};
 use super::matrix::Matrix;
 use super::search::MIN_SHOTS;
 use super::train::Progress;
@@ -174,6 +175,64 @@ fn without(held: &[usize], n: usize) -> Vec<usize> {
     (0..n).filter(|&place| stays[place]).collect()
 }
 
+/// What heads are made of and what they then answer: everything and the validation pictures, or the shots
+/// without a fold and that fold.
+fn splits(task: &Task) -> Vec<Split<'_>> {
+    match &task.validation {
+        Some(validation) => vec![Split { task, fold: Vec::new(), validation: Some(validation) }],
+        None => {
+            let folds = folds(&task.labels, task.classes).into_iter();
+            folds.map(|fold| Split { task, fold, validation: None }).collect()
+        }
+    }
+}
+
+struct Split<'t> {
+    task: &'t Task,
+    /// Places of the shots that are held out.
+    fold: Vec<usize>,
+    validation: Option<&'t Validation>,
+}
+
+impl Split<'_> {
+    /// Pictures that are answered.
+    fn len(&self) -> usize {
+        self.validation.map_or(self.fold.len(), |validation| validation.labels.len())
+    }
+
+    /// The task that heads are made of, the pictures and their classes.
+    fn parts(&self) -> (Task, Features, Vec<usize>) {
+        if let Some(Validation { pictures, labels }) = self.validation {
+            return (self.task.clone(), pictures.clone(), labels.clone());
+        }
+        let train = self.task.pick(&without(&self.fold, self.task.labels.len()));
+        let labels = self.fold.iter().map(|&place| self.task.labels[place]).collect();
+        (train, self.task.shots.pick(&self.fold), labels)
+    }
+}
+
+/// Share of the pictures of all splits that come out right.
+fn accuracy(
+    kind: HeadKind,
+    splits: &[Split<'_>],
+    setting: Setting,
+    report: &dyn Fn(Progress),
+) -> f64 {
+    let (mut right, mut all) = (0, 0);
+    for split in splits {
+        let (train, pictures, labels) = split.parts();
+        sweep(kind, &train, &pictures, &[setting], report, &mut |_, logits, _| {
+            right += logits
+                .iter()
+                .zip(&labels)
+                .filter(|(row, label)| best(row) == Some(**label))
+                .count();
+        });
+        all += labels.len();
+    }
+    right as f64 / all.max(1) as f64
+}
+
 /// Answers to all shots that can be held out.
 pub fn hold_out(kind: HeadKind, task: &Task, setting: Setting, report: &dyn Fn(Progress)) -> Held {
     let mut held = Held { classes: task.classes, ..Held::default() };
@@ -192,9 +251,10 @@ pub fn hold_out(kind: HeadKind, task: &Task, setting: Setting, report: &dyn Fn(P
     held
 }
 
-/// The setting of a head: of those with which nearly as many held-out shots come out right as with the
-/// best (within half a standard error), the one with the smallest negative log-likelihood at its own
-/// best temperature; the first of equal ones. The defaults where too few shots can be held out.
+/// The setting of a head: of those with which nearly as many held-out shots (or validation pictures) come
+/// out right as with the best (within half a standard error), the one with the smallest negative
+/// log-likelihood at its own best temperature; the first of equal ones. The defaults where too few shots
+/// can be held out.
 pub fn choose(kind: HeadKind, task: &Task, report: &dyn Fn(Progress)) -> Setting {
     let default = Setting::default_for(kind, task.shared);
     match kind {
@@ -203,21 +263,19 @@ pub fn choose(kind: HeadKind, task: &Task, report: &dyn Fn(Progress)) -> Setting
         HeadKind::ApeT => return Setting { gamma: 0.0, ..choose(HeadKind::Tip, task, report) },
         _ => {}
     }
-    let folds = folds(&task.labels, task.classes);
+    let splits = splits(task);
     let settings = heads::grid(kind, task);
-    let held: usize = folds.iter().map(Vec::len).sum();
+    let held: usize = splits.iter().map(Split::len).sum();
     if settings.len() < 2 || held < MIN_SHOTS {
         return settings.first().copied().filter(|_| settings.len() == 1).unwrap_or(default);
     }
     let doubt = 1.0 / (held as f64 + 2.0);
     let mut right = vec![0usize; settings.len()];
     let mut losses = vec![[0.0f64; TEMPERATURES.len()]; settings.len()];
-    for fold in folds {
-        let train = task.pick(&without(&fold, task.labels.len()));
-        let pictures = task.shots.pick(&fold);
+    for split in splits {
+        let (train, pictures, labels) = split.parts();
         sweep(kind, &train, &pictures, &settings, report, &mut |i, logits, _| {
-            for (row, &place) in logits.iter().zip(&fold) {
-                let label = task.labels[place];
+            for (row, &label) in logits.iter().zip(&labels) {
                 right[i] += usize::from(best(row) == Some(label));
                 for (sum, temperature) in losses[i].iter_mut().zip(TEMPERATURES) {
                     *sum += loss(row, label, temperature, doubt);
@@ -251,25 +309,29 @@ pub struct Compared {
     pub seconds: f64,
 }
 
-/// Compares heads on the same folds.
+/// Compares heads on the same folds, or on the validation pictures.
 ///
 /// # Errors
-/// Too few shots can be held out.
+/// Too few shots can be held out, or pictures are too few.
 pub fn compare(
     kinds: &[HeadKind],
     task: &Task,
     report: &dyn Fn(HeadKind, Progress),
 ) -> Result<Vec<Compared>, FitError> {
-    let held: usize = folds(&task.labels, task.classes).iter().map(Vec::len).sum();
+    let splits = splits(task);
+    let held: usize = splits.iter().map(Split::len).sum();
     if held < MIN_SHOTS {
-        return Err(FitError::TooFewShots { held, needed: MIN_SHOTS });
+        return Err(match &task.validation {
+            Some(_) => FitError::TooFewPictures { found: held, needed: MIN_SHOTS },
+            None => FitError::TooFewShots { held, needed: MIN_SHOTS },
+        });
     }
     let compared = kinds.iter().filter(|kind| can_be(**kind, task)).map(|&kind| {
         let report = |progress: Progress| report(kind, progress);
         let setting = choose(kind, task, &report);
         let begun = std::time::Instant::now();
-        let accuracy = hold_out(kind, task, setting, &report).accuracy().unwrap_or(0.0);
-        let seconds = begun.elapsed().as_secs_f64() / FOLDS as f64;
+        let accuracy = accuracy(kind, &splits, setting, &report);
+        let seconds = begun.elapsed().as_secs_f64() / splits.len() as f64;
         let error = (accuracy * (1.0 - accuracy) / held as f64).sqrt();
         Compared { kind, setting, accuracy, error, seconds }
     });

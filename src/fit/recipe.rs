@@ -1,4 +1,6 @@
-use super::heads::{Features, Setting, Task};
+use std::sync::Arc;
+
+use super::heads::{Features, Setting, Task, Validation};
 use super::matrix::{Matrix, Workers};
 use super::search::Search;
 use super::train::Progress;
@@ -61,13 +63,16 @@ pub struct Method<'r> {
     pub measure: bool,
     /// What shuffles and initial weights come from.
     pub seed: u64,
+    /// Photographs of the classes that hyper-parameters are chosen on and heads compared, as shots have
+    /// them; none: folds over the shots.
+    pub validation: &'r [Shot],
     /// Told how a training comes along.
     pub report: &'r dyn Fn(Progress),
 }
 
 impl From<HeadKind> for Method<'_> {
     fn from(kind: HeadKind) -> Self {
-        Self { kind, setting: None, measure: true, seed: 0, report: &|_| {} }
+        Self { kind, setting: None, measure: true, seed: 0, validation: &[], report: &|_| {} }
     }
 }
 
@@ -79,17 +84,25 @@ impl Recipe<'_> {
             Matrix::from_rows(rows.into_iter(), columns)
         };
         let has_text = self.classes.iter().any(|class| class.text.is_some());
-        let projected = has_text.then(|| self.projected()).flatten();
-        let text = projected.map(|rows| matrix(rows.iter().map(|row| &row[..]).collect()));
-        let keys = matrix(self.shots.iter().map(|shot| &shot.feature[..]).collect());
-        let labels: Vec<usize> = self.shots.iter().map(|shot| shot.class).collect();
+        let features = |shots: &[Shot]| {
+            let projected = has_text.then(|| self.in_text_space(shots)).flatten();
+            let text = projected.map(|rows| matrix(rows.iter().map(|row| &row[..]).collect()));
+            Features { keys: matrix(shots.iter().map(|shot| &shot.feature[..]).collect()), text }
+        };
+        let classes_of = |shots: &[Shot]| shots.iter().map(|shot| shot.class).collect();
+        let labels: Vec<usize> = classes_of(self.shots);
+        let validation = self.method.validation;
+        let validation = (!validation.is_empty()).then(|| {
+            Arc::new(Validation { pictures: features(validation), labels: classes_of(validation) })
+        });
         let mut counts = vec![0u32; self.classes.len()];
         labels.iter().for_each(|&label| counts[label] += 1);
         let task = Task {
             workers: Workers { kernels: self.kernels, threads: self.threads },
             classes: self.classes.len(),
-            shots: Features { keys, text },
+            shots: features(self.shots),
             labels,
+            validation,
             texts: self.classes.iter().map(|class| class.text.clone()).collect(),
             shared: self.space == Space::Projected,
             row_gain,
@@ -108,13 +121,14 @@ impl Recipe<'_> {
             return Err(FitError::NoClasses);
         }
         let mut counts = vec![0; classes.len()];
-        let dim = self.shots.first().map_or(0, |shot| shot.feature.len());
-        for shot in self.shots {
+        let first = self.shots.iter().chain(self.method.validation).next();
+        let dim = first.map_or(0, |shot| shot.feature.len());
+        for (i, shot) in self.shots.iter().chain(self.method.validation).enumerate() {
             let Some(count) = counts.get_mut(shot.class) else {
                 let (shot, class) = (shot.name.clone(), shot.class);
                 return Err(FitError::ClassOutOfRange { shot, class, classes: classes.len() });
             };
-            *count += 1;
+            *count += u32::from(i < self.shots.len());
             keys::check(&shot.name, &shot.feature, dim)?;
         }
         let mut labels = std::collections::BTreeSet::new();
@@ -139,7 +153,11 @@ impl Recipe<'_> {
 
     /// The shots in the space of the text.
     pub(super) fn projected(&self) -> Option<Vec<Vec<f32>>> {
-        let shots = self.shots.iter();
+        self.in_text_space(self.shots)
+    }
+
+    fn in_text_space(&self, shots: &[Shot]) -> Option<Vec<Vec<f32>>> {
+        let shots = shots.iter();
         match (self.space, self.project) {
             (Space::Projected, _) => Some(shots.map(|shot| shot.feature.clone()).collect()),
             (Space::Trunk, Some(project)) => {

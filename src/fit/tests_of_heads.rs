@@ -314,6 +314,61 @@ fn heads_are_compared_on_the_same_folds() {
 }
 
 #[test]
+fn validation_pictures_choose_where_they_are_given() {
+    // The shots are those of the next class: text and shots say the opposite of each other.
+    let (classes, mut shots) = made_up(&[4; 8], |_| true);
+    shots.iter_mut().for_each(|shot| shot.class = (shot.class + 1) % 8);
+    let mut random = Random(5);
+    let mut near = |class: usize, feature: &[f32]| Shot {
+        class,
+        feature: random.near(feature, 0.3),
+        name: "validation.jpg".to_owned(),
+    };
+    let as_text: Vec<Shot> =
+        (0..40).map(|i| near(i % 8, classes[i % 8].text.as_ref().unwrap())).collect();
+    let as_shots: Vec<Shot> = shots.iter().map(|shot| near(shot.class, &shot.feature)).collect();
+    let by = |kind: HeadKind, validation| {
+        let method = Method { validation, ..kind.into() };
+        Recipe { method, ..recipe(&classes, &shots) }
+    };
+    for kind in [HeadKind::Tip, HeadKind::Ape] {
+        let alpha = |validation| build(&by(kind, validation)).unwrap().choice.alpha;
+        assert!(alpha(&as_text[..]) < 0.1 * alpha(&as_shots[..]), "{}", kind.name());
+    }
+    let accuracy = |validation, kind: HeadKind| {
+        let compared = super::compare(&by(kind, validation), &[kind], &|_, _| {}).unwrap();
+        compared[0].accuracy
+    };
+    assert!(accuracy(&as_text[..], HeadKind::ZeroShot) > 0.9);
+    assert!(accuracy(&as_shots[..], HeadKind::ZeroShot) < 0.1);
+    assert!(accuracy(&as_shots[..], HeadKind::CacheOnly) > 0.9);
+
+    let compare =
+        |validation| super::compare(&by(HeadKind::Tip, validation), &BY_SIMPLICITY, &|_, _| {});
+    let error = compare(&as_text[..31]).unwrap_err().to_string();
+    assert!(error.contains("31 validation photographs"), "{error}");
+    let mut wrong = as_text.clone();
+    wrong[3].class = 8;
+    let error = compare(&wrong[..]).unwrap_err().to_string();
+    assert!(error.contains("validation.jpg"), "{error}");
+}
+
+#[test]
+fn one_shot_of_each_class_is_enough_with_validation_pictures() {
+    let (classes, shots) = made_up(&[1; 6], |_| true);
+    let mut random = Random(6);
+    let validation: Vec<Shot> = (0..36)
+        .map(|i| Shot { feature: random.near(&shots[i % 6].feature, 0.4), ..shots[i % 6].clone() })
+        .collect();
+    let method = Method { validation: &validation, ..HeadKind::Tip.into() };
+    let recipe = Recipe { method, ..recipe(&classes, &shots) };
+    let compared = super::compare(&recipe, &BY_SIMPLICITY, &|_, _| {}).unwrap();
+    assert!(compared.iter().any(|c| c.accuracy > 0.9), "{compared:?}");
+    let built = build(&recipe).unwrap();
+    assert!(built.choice.alpha.is_finite() && built.choice.alpha > 0.0);
+}
+
+#[test]
 fn folds_hold_every_shot_out_once_and_never_a_whole_class() {
     let labels = [0, 0, 0, 0, 0, 1, 2, 2, 0];
     let folds = folds(&labels, 3);

@@ -88,6 +88,41 @@ fn negatives_set_the_thresholds_of_unknown() {
 }
 
 #[test]
+fn validation_photographs_choose_the_head() {
+    needs_asset!();
+    let folder = folder();
+    let photos = dataset(&folder);
+    let asset = path(&folder, "mine.tipcam");
+    tipcam(&["build", "--shots", &photos, "-o", &asset]).succeeds();
+    let labels = ["animals", "things"];
+    let more = folder.path().join("more");
+    for (class, label) in labels.iter().enumerate() {
+        fs::create_dir_all(more.join(label)).unwrap();
+        for i in 0..16 {
+            let to = more.join(label).join(format!("{i}.ppm"));
+            write_stripes(to.to_str().unwrap(), if class == 0 { 2 + i } else { 40 + i });
+        }
+    }
+    let more = more.to_str().unwrap();
+    let fit = |dir: &str| tipcam(&["fit", "--asset", &asset, "--validation", dir]);
+    let done = fit(more).succeeds();
+    assert!(done.err.contains("taken"), "the comparison that ten shots do not allow: {}", done.err);
+    assert!(done.out.contains("head "), "{}", done.out);
+
+    let before = fs::read(&asset).unwrap();
+    let few = folder.path().join("few");
+    fs::create_dir_all(few.join(labels[0])).unwrap();
+    write_stripes(few.join(labels[0]).join("1.ppm").to_str().unwrap(), 3);
+    fit(few.to_str().unwrap()).fails_with(&["few", "1 photographs", "32"]);
+    let foreign = folder.path().join("foreign");
+    fs::create_dir_all(foreign.join("nobody")).unwrap();
+    write_stripes(foreign.join("nobody/1.ppm").to_str().unwrap(), 3);
+    fit(foreign.to_str().unwrap()).fails_with(&["nobody", "no class of that name"]);
+    fit("/nowhere").fails_with(&["/nowhere"]);
+    assert!(fs::read(&asset).unwrap() == before, "a failure changes nothing");
+}
+
+#[test]
 fn heads_cannot_be_compared_on_a_few_shots() {
     needs_asset!();
     let folder = folder();

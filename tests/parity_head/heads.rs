@@ -35,6 +35,7 @@ fn task(shots: Matrix, labels: Vec<usize>, text: Option<&Matrix>, classes: usize
         workers: workers(),
         classes,
         shots: Features { text: text.map(|_| shots.clone()), keys: shots },
+        validation: None,
         labels,
         texts: (0..classes).map(|class| text.map(|text| text.row(class).to_vec())).collect(),
         shared: true,

@@ -6,7 +6,7 @@ use anyhow::{Context, Result, anyhow, bail};
 
 use super::{Eval, Summary, Tally};
 use crate::asset::Asset;
-use crate::cli::dataset::{self, ClassPhotos};
+use crate::cli::dataset;
 use crate::cli::progress::Progress;
 use crate::cli::shared::Shared;
 use crate::cli::{Outcome, complain};
@@ -45,7 +45,7 @@ impl Eval {
             outcome = Outcome::Partly;
         };
         for folder in &folders {
-            let Some(truth) = class_of(&asset, folder) else {
+            let Some(truth) = dataset::class_of(&asset, folder) else {
                 report(anyhow!(
                     "{}: left out, {} has no class of that name; --classes FILE can give one",
                     dir.join(&folder.folder).display(),
@@ -73,23 +73,6 @@ impl Eval {
         let summary = tally.summary(classifier.params(), mean_shots(&asset));
         Ok((tally, summary, outcome))
     }
-}
-
-/// The class that a folder's photographs show: the one of its label, the one that was learned from
-/// a folder of its name, or the one whose label differs only in case and `_`.
-fn class_of(asset: &Asset<'_>, folder: &ClassPhotos) -> Option<usize> {
-    let labels = asset.labels?;
-    let learned = || {
-        let (cache, names) = (asset.cache?, asset.key_names?);
-        let from = |name: &str| name.split('/').rev().nth(1) == Some(&*folder.folder);
-        let mut classes =
-            (0..cache.len).filter(|&i| names.get(i).is_some_and(from)).map(|i| cache.class[i]);
-        let first = classes.next()?;
-        classes.all(|class| class == first).then_some(first as usize)
-    };
-    let plain = |name: &str| name.to_lowercase().replace('_', " ");
-    let alike = || labels.iter().position(|label| plain(label) == plain(&folder.label));
-    labels.find(&folder.label).or_else(learned).or_else(alike)
 }
 
 /// Shots of the classes that have any.

@@ -10,7 +10,9 @@ mod model;
 
 pub use classifier::Classifier;
 pub(crate) use model::LOGIT_SCALE;
-pub use model::{AdapterWeights, BranchWeights, Features, Keys, LinearTerm, Model, Task, Terms};
+pub use model::{
+    AdapterWeights, BranchWeights, Features, Keys, LinearTerm, Model, Task, Terms, Validation,
+};
 
 use super::search;
 use super::train::{self, Progress};
@@ -103,17 +105,25 @@ pub fn grid(kind: HeadKind, task: &Task) -> Vec<Setting> {
 /// [`search`] spaces them.
 fn key_grid(kind: HeadKind, task: &Task, setting: Setting) -> Vec<Setting> {
     let model = fit(kind, task, setting, &|_| {});
-    let step = task.labels.len().div_ceil(SPACING_SHOTS).max(1);
-    let places: Vec<usize> = (0..task.labels.len()).step_by(step).collect();
-    let terms = model.terms(task, &task.shots.pick(&places));
+    let (pictures, labels) = match &task.validation {
+        Some(validation) => (&validation.pictures, &validation.labels),
+        None => (&task.shots, &task.labels),
+    };
+    let step = labels.len().div_ceil(SPACING_SHOTS).max(1);
+    let places: Vec<usize> = (0..labels.len()).step_by(step).collect();
+    let terms = model.terms(task, &pictures.pick(&places));
     let betas = search::betas().step_by(2);
     let scales = search::scales().step_by(2);
-    let weights = model.keys.as_ref().map(|keys| &keys.weights[..]).unwrap_or_default();
+    let mut weights = model.keys.as_ref().map(|keys| &keys.weights[..]).unwrap_or_default();
+    if task.validation.is_some() {
+        // None of them is a key.
+        weights = &[];
+    }
     betas
         .flat_map(|beta| {
             let sums = model.sums(&terms, beta, task.classes);
             let own = places.iter().enumerate().map(|(i, &place)| {
-                let sum = sums.as_ref().map_or(0.0, |sums| sums.row(i)[task.labels[place]]);
+                let sum = sums.as_ref().map_or(0.0, |sums| sums.row(i)[labels[place]]);
                 // Its own key, of cosine 1, is not a finding.
                 f64::from((sum - weights.get(place).unwrap_or(&0.0)).max(0.0))
             });

@@ -39,6 +39,8 @@ pub struct Task {
     pub shots: Features,
     /// Class of each shot.
     pub labels: Vec<usize>,
+    /// Pictures that hyper-parameters are chosen on; none: the shots, in folds.
+    pub validation: Option<Arc<Validation>>,
     /// Text vectors of unit norm, where there are any.
     pub texts: Vec<Option<Vec<f32>>>,
     /// Whether keys and text live in one space.
@@ -54,6 +56,15 @@ pub struct Task {
     /// The encoder's map from the space of the keys to that of the text, where they are two and it can
     /// be trained.
     pub projection: Option<Arc<ProjectionWeights>>,
+}
+
+/// Labelled pictures that no head is made of.
+#[derive(Debug)]
+pub struct Validation {
+    /// Their features.
+    pub pictures: Features,
+    /// Class of each.
+    pub labels: Vec<usize>,
 }
 
 impl Task {
