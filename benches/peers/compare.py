@@ -13,6 +13,7 @@ import json
 import os
 import random
 import statistics
+import subprocess
 import tempfile
 from datetime import datetime, timezone
 from itertools import product
@@ -38,9 +39,18 @@ def start(engines, folder, threads, path, variables):
     workers, failures = [], {}
     for engine in engines:
         try:
-            workers.append(Worker(engine, command(engine, folder, threads, path), threads, variables))
+            worker = Worker(engine, command(engine, folder, threads, path), threads, variables)
         except WorkerError as error:
             failures[engine.name] = str(error)
+            continue
+        try:  # Some end in their first run.
+            worker.wake()
+            worker.times(1)
+            worker.stop()
+            workers.append(worker)
+        except WorkerError as error:
+            failures[engine.name] = str(error)
+            worker.close()
     return workers, failures
 
 
@@ -87,6 +97,18 @@ def cosines(workers, reference, encoder, files, scratch):
     return found
 
 
+def peak(program, threads, variables):
+    """Multiply-accumulates a second, in thousand millions, of the processor's int8 instruction."""
+    done = subprocess.run(
+        [program, "bench", "--threads", str(threads), "--format", "json"],
+        capture_output=True,
+        text=True,
+        check=True,
+        env={**os.environ, **variables},
+    )
+    return json.loads(done.stdout)["peak_gmacs"]
+
+
 def measure(name, threads, hold, engines, files, args):
     """Result rows of one network, thread count and instruction set."""
     folder, encoder = args.home / "models" / name, ENCODERS[name]
@@ -103,6 +125,7 @@ def measure(name, threads, hold, engines, files, args):
         "rounds": args.rounds,
         "runs": args.runs,
         "load": os.getloadavg()[0],
+        "peak_gmacs": peak(args.tipcam, threads, environment(args.home, hold)),
         "when": datetime.now(timezone.utc).isoformat(timespec="seconds"),
     }
     rows = {w.engine.name: {**common, "engine": w.engine.name, **result(w, best)} for w in workers}
