@@ -227,7 +227,8 @@ fn plain(recipe: &Recipe<'_>, run: &LeaveOneOut<'_>) -> Found {
     }
     let choice = search::choose(run, recipe.space, search);
     let slope = if choice.alpha > 0.0 { choice.text_gain / choice.alpha } else { 0.0 };
-    let held = run.held(choice.alpha, choice.beta, slope);
+    let held = run.held(kind, choice.alpha, choice.beta, slope);
+    let choice = Choice { accuracy: held.accuracy(), ..choice };
     Found { choice, ..Found::without_shots(recipe) }.calibrated(held, run)
 }
 

@@ -4,7 +4,7 @@ use std::thread;
 use super::folds::Held;
 use super::rows::{ClassShots, Rows};
 use super::unknown::Seen;
-use crate::asset::{Cache, RowKind};
+use crate::asset::{Cache, HeadKind, RowKind};
 use crate::head::{CodedQuery, best, probabilities, scan};
 use crate::kernels::Kernels;
 use crate::math;
@@ -196,12 +196,26 @@ impl<'a> LeaveOneOut<'a> {
         sums
     }
 
-    /// How every held-out shot is answered by Tip-Adapter with the rest.
-    pub(super) fn held(&self, alpha: f32, beta: f32, slope: f32) -> Held {
+    /// How every held-out shot is answered by a plain head with the rest: by Tip-Adapter, or by one of its
+    /// terms alone. A class that has no such term gets the least logit of those that do, and is no answer.
+    pub(super) fn held(&self, kind: HeadKind, alpha: f32, beta: f32, slope: f32) -> Held {
         let logits = self.map(|run, query| {
             let terms = run.cache_terms(query, beta, slope);
-            let logits = run.text_row(query).iter().zip(terms).map(|(z, a)| alpha * a + z);
-            logits.collect::<Vec<f32>>()
+            let both = run.text_row(query).iter().zip(terms);
+            let mut logits: Vec<f32> = match kind {
+                HeadKind::ZeroShot => both.map(|(z, _)| *z).collect(),
+                HeadKind::CacheOnly => both.map(|(_, a)| alpha * a).collect(),
+                _ => return both.map(|(z, a)| alpha * a + z).collect(),
+            };
+            let has = |class: usize| match kind {
+                HeadKind::ZeroShot => run.has_text(class),
+                _ => run.has_shots(class),
+            };
+            let candidates = (0..logits.len()).filter(|&class| has(class));
+            let least = candidates.map(|class| logits[class]).fold(f32::INFINITY, f32::min);
+            let others = logits.iter_mut().enumerate().filter(|(class, _)| !has(*class));
+            others.for_each(|(_, logit)| *logit = if least.is_finite() { least } else { 0.0 });
+            logits
         });
         Held {
             places: self.queries.clone(),

@@ -37,14 +37,13 @@ pub fn review(
     }
     let defaults = search::defaults(ingredients.space);
     let (kind, alpha, beta) = match kind {
-        HeadKind::ZeroShot => (kind, 0.0, beta),
         kind if kind.is_plain() => (kind, alpha, beta),
         _ => (HeadKind::Tip, defaults.alpha, defaults.beta),
     };
     let recipe = ingredients.recipe(kind.into(), project, workers);
     let slope = if alpha > 0.0 { text_gain / alpha } else { 0.0 };
-    let held =
-        Ground::new(&recipe)?.leave_one_out(&recipe, |run| Ok(run.held(alpha, beta, slope)))?;
+    let held = Ground::new(&recipe)?
+        .leave_one_out(&recipe, |run| Ok(run.held(kind, alpha, beta, slope)))?;
     Ok(Review { kind, held: held.unwrap_or_default(), shots })
 }
 

@@ -354,6 +354,29 @@ fn validation_pictures_choose_where_they_are_given() {
 }
 
 #[test]
+fn plain_heads_are_measured_and_calibrated_by_their_own_answers() {
+    // Text and shots say the opposite of each other; three classes have no text.
+    let (classes, mut shots) = made_up(&[6; 8], |class| class < 5);
+    shots.iter_mut().for_each(|shot| shot.class = (shot.class + 1) % 8);
+    let built = |kind: HeadKind| {
+        build(&Recipe { method: kind.into(), ..recipe(&classes, &shots) }).unwrap()
+    };
+    let [zero_shot, cache] = [HeadKind::ZeroShot, HeadKind::CacheOnly].map(built);
+    assert!(zero_shot.choice.accuracy.unwrap() < 0.1, "{:?}", zero_shot.choice);
+    assert!(cache.choice.accuracy.unwrap() > 0.9, "{:?}", cache.choice);
+    for built in [&zero_shot, &cache] {
+        let (temperature, ece) = (built.calibration.temperature, built.calibration.ece);
+        assert!(temperature.is_finite() && temperature > 0.0 && ece.is_finite());
+    }
+    // Whoever is always wrong must not be sure of it.
+    let mean = |built: &Built| {
+        let sure: Vec<f32> = built.known.iter().map(|seen| seen.0).collect();
+        sure.iter().sum::<f32>() / sure.len() as f32
+    };
+    assert!(mean(&zero_shot) < 0.5 * mean(&cache), "{} {}", mean(&zero_shot), mean(&cache));
+}
+
+#[test]
 fn one_shot_of_each_class_is_enough_with_validation_pictures() {
     let (classes, shots) = made_up(&[1; 6], |_| true);
     let mut random = Random(6);
