@@ -97,6 +97,7 @@ fn check(wanted: impl Fn(&str) -> bool) -> usize {
     }
     assert!(far.is_empty(), "too far from the float network: {far:?}");
     let golden = golden(&table, &lines);
+    assert_eq!(golden.lines().count(), table.len(), "a line of {GOLDEN} for each network");
     for line in &lines {
         assert!(golden.lines().any(|golden| golden == line), "other bits than {GOLDEN}: {line}");
     }

@@ -312,7 +312,7 @@ pub struct Compared {
 /// Compares heads on the same folds, or on the validation pictures.
 ///
 /// # Errors
-/// Too few shots can be held out, or pictures are too few.
+/// Too few shots can be held out.
 pub fn compare(
     kinds: &[HeadKind],
     task: &Task,
@@ -321,10 +321,7 @@ pub fn compare(
     let splits = splits(task);
     let held: usize = splits.iter().map(Split::len).sum();
     if held < MIN_SHOTS {
-        return Err(match &task.validation {
-            Some(_) => FitError::TooFewPictures { found: held, needed: MIN_SHOTS },
-            None => FitError::TooFewShots { held, needed: MIN_SHOTS },
-        });
+        return Err(FitError::TooFewShots { held, needed: MIN_SHOTS });
     }
     let compared = kinds.iter().filter(|kind| can_be(**kind, task)).map(|&kind| {
         let report = |progress: Progress| report(kind, progress);

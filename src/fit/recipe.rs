@@ -2,7 +2,7 @@ use std::sync::Arc;
 
 use super::heads::{Features, Setting, Task, Validation};
 use super::matrix::{Matrix, Workers};
-use super::search::Search;
+use super::search::{MIN_SHOTS, Search};
 use super::train::Progress;
 use super::{FitError, Projector, keys};
 use crate::asset::{EncoderId, HeadKind, Space};
@@ -64,7 +64,7 @@ pub struct Method<'r> {
     /// What shuffles and initial weights come from.
     pub seed: u64,
     /// Photographs of the classes that hyper-parameters are chosen on and heads compared, as shots have
-    /// them; none: folds over the shots.
+    /// them, at least [`MIN_SHOTS`]; none: folds over the shots.
     pub validation: &'r [Shot],
     /// Told how a training comes along.
     pub report: &'r dyn Fn(Progress),
@@ -119,6 +119,10 @@ impl Recipe<'_> {
         let classes = self.classes;
         if classes.is_empty() {
             return Err(FitError::NoClasses);
+        }
+        let found = self.method.validation.len();
+        if (1..MIN_SHOTS).contains(&found) {
+            return Err(FitError::TooFewPictures { found, needed: MIN_SHOTS });
         }
         let mut counts = vec![0; classes.len()];
         let first = self.shots.iter().chain(self.method.validation).next();

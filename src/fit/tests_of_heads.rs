@@ -345,8 +345,10 @@ fn validation_pictures_choose_where_they_are_given() {
 
     let compare =
         |validation| super::compare(&by(HeadKind::Tip, validation), &BY_SIMPLICITY, &|_, _| {});
-    let error = compare(&as_text[..31]).unwrap_err().to_string();
-    assert!(error.contains("31 validation photographs"), "{error}");
+    let few = build(&by(HeadKind::Gda, &as_text[..31])).unwrap_err();
+    for error in [compare(&as_text[..31]).unwrap_err(), few].map(|error| error.to_string()) {
+        assert!(error.contains("31 validation photographs"), "{error}");
+    }
     let mut wrong = as_text.clone();
     wrong[3].class = 8;
     let error = compare(&wrong[..]).unwrap_err().to_string();

@@ -63,9 +63,7 @@ pub(in crate::encoder) fn unfold(
     let (mut y, mut x) = (first / w.width_out, first % w.width_out);
     for row in out.chunks_exact_mut(w.columns) {
         let (taps, rest) = row.split_at_mut(w.kernel * len);
-        for zero in rest {
-            *zero = 0;
-        }
+        rest.fill(0);
         let (top, left) =
             ((y * w.stride).checked_sub(w.pad_top), (x * w.stride).checked_sub(w.pad_left));
         let inside = top
@@ -121,6 +119,16 @@ fn copy(from: &[u8], to: &mut [u8]) {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn lines_of_every_length_are_copied() {
+        let from: Vec<u8> = (1..=80).collect();
+        for len in 0..from.len() {
+            let mut to = [0; 80];
+            copy(&from[..len], &mut to[..len]);
+            assert!(to[..len] == from[..len] && to[len..].iter().all(|byte| *byte == 0), "{len}");
+        }
+    }
 
     #[test]
     fn a_patch_at_the_corner_reads_padding_above_and_left() {
