@@ -7,7 +7,7 @@ use crate::asset::{Asset, AssetError, AssetFile, FileError, HeadKind, HeadParams
 use crate::decide::{ClassRule, Decision, Thresholds};
 use crate::encoder::{Embedding, Encoder, EncoderError};
 use crate::frame::{Frame, Preprocessor};
-use crate::head::{Buffers, Head, HeadError, Nearests, probabilities};
+use crate::head::{Buffers, Head, HeadError, Nearests, Temperature, probabilities};
 use crate::kernels::Kernels;
 
 /// The best classes that an [`Answer`] holds at most.
@@ -125,7 +125,7 @@ pub struct Classifier {
     kernels: &'static Kernels,
     kind: Option<HeadKind>,
     params: HeadParams,
-    temperature: f32,
+    temperature: Temperature,
     thresholds: Thresholds,
     class_rules: Vec<ClassRule>,
     buffers: Buffers,
@@ -146,7 +146,7 @@ impl Classifier {
         let head = Head::new(&asset, kernels)?;
         Ok(Self {
             embedder: Embedder::new(file, kernels, threads)?,
-            temperature: temperature(&asset),
+            temperature: Temperature::of(&asset),
             thresholds: thresholds(&asset),
             class_rules: Vec::new(),
             params: *head.params(),
@@ -183,7 +183,7 @@ impl Classifier {
         }
         let head = self.head_of(&asset)?;
         self.params = *head.params();
-        self.temperature = temperature(&asset);
+        self.temperature = Temperature::of(&asset);
         self.thresholds = thresholds(&asset);
         self.class_rules.clear();
         self.buffers = Buffers::new(&head);
@@ -293,11 +293,7 @@ impl Classifier {
     }
 }
 
-/// An asset without calibration gives probabilities as they come, and nothing is "unknown".
-fn temperature(asset: &Asset<'_>) -> f32 {
-    asset.calibration.map_or(1.0, |calibration| calibration.temperature)
-}
-
+/// Without calibration nothing is "unknown".
 fn thresholds(asset: &Asset<'_>) -> Thresholds {
     asset.calibration.as_ref().map_or(Thresholds::default(), Thresholds::from)
 }

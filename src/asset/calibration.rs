@@ -3,6 +3,7 @@ use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
 
 use super::fields::Fields;
 use super::{AssetError, Tag};
+use crate::head::Temperature;
 
 #[derive(FromBytes, IntoBytes, KnownLayout, Immutable)]
 #[repr(C)]
@@ -12,14 +13,17 @@ pub(super) struct Record {
     pub(super) unknown_cosine: f32,
     pub(super) ece: f32,
     pub(super) samples: u32,
-    pub(super) reserved: [u32; 11],
+    pub(super) temperature_slope: f32,
+    pub(super) reserved: [u32; 10],
 }
 
 /// What makes a probability believable and an answer "unknown".
 #[derive(Clone, Copy, Debug, PartialEq, Serialize)]
 pub struct Calibration {
-    /// Probabilities are softmax(logits / temperature).
+    /// The base of the [`Temperature`] that logits are divided by before the softmax.
     pub temperature: f32,
+    /// Its slope.
+    pub temperature_slope: f32,
     /// Below this probability the answer is "unknown"; 0 never.
     pub unknown_score: f32,
     /// Below this cosine with the nearest key the answer is "unknown"; -1 never.
@@ -37,23 +41,45 @@ impl Calibration {
     /// [`AssetError::Corrupt`].
     pub fn parse(bytes: &[u8]) -> Result<Self, AssetError> {
         let mut fields = Fields::new(Tag::CALIBRATION, bytes);
-        let &Record { temperature, unknown_score, unknown_cosine, ece, samples, .. } =
-            fields.record()?;
+        let &Record {
+            temperature,
+            unknown_score,
+            unknown_cosine,
+            ece,
+            samples,
+            temperature_slope,
+            ..
+        } = fields.record()?;
         fields.end()?;
-        let values = [temperature, unknown_score, unknown_cosine, ece];
-        if !values.iter().all(|value| value.is_finite()) || temperature <= 0.0 {
+        let values = [temperature, temperature_slope, unknown_score, unknown_cosine, ece];
+        let usable = temperature > 0.0 && temperature_slope >= 0.0;
+        if !usable || !values.iter().all(|value| value.is_finite()) {
             return Err(Tag::CALIBRATION.corrupt("temperature or thresholds are not usable"));
         }
-        Ok(Self { temperature, unknown_score, unknown_cosine, ece, samples })
+        Ok(Self { temperature, temperature_slope, unknown_score, unknown_cosine, ece, samples })
+    }
+
+    /// What logits are divided by.
+    #[must_use]
+    pub fn temperature(&self) -> Temperature {
+        Temperature { base: self.temperature, slope: self.temperature_slope }
     }
 
     /// Writes the section.
     #[cfg(feature = "std")]
     #[must_use]
     pub fn encode(&self) -> Vec<u8> {
-        let &Self { temperature, unknown_score, unknown_cosine, ece, samples } = self;
-        let reserved = [0; 11];
-        let record = Record { temperature, unknown_score, unknown_cosine, ece, samples, reserved };
+        let &Self { temperature, temperature_slope, unknown_score, unknown_cosine, ece, samples } =
+            self;
+        let record = Record {
+            temperature,
+            unknown_score,
+            unknown_cosine,
+            ece,
+            samples,
+            temperature_slope,
+            reserved: [0; 10],
+        };
         super::fields::Writer::new(&record).end()
     }
 }

@@ -18,7 +18,7 @@ use crate::fit::search::MIN_SHOTS;
 use crate::fit::unknown::{Seen, Unknown, with_negatives};
 use crate::fit::{self, Built, Change, Ingredients, Method, Shot};
 use crate::frame::{Decoder, Frame, source};
-use crate::head::{Buffers, Head, best, probabilities};
+use crate::head::{Buffers, Head, Temperature, best, probabilities};
 use crate::pipeline::Embedder;
 use crate::state::FolderLock;
 
@@ -128,7 +128,7 @@ impl Fit {
         let mut embedder = Embedder::new(file, shared.kernels()?, shared.threads())?;
         let (mut decoder, mut frame) = (Decoder::default(), Frame::new());
         let head = Head::new(asset, shared.kernels()?)?;
-        let temperature = asset.calibration.map_or(1.0, |calibration| calibration.temperature);
+        let temperature = Temperature::of(asset);
         let (mut buffers, mut p) = (Buffers::new(&head), vec![0.0; head.classes()]);
         let (mut seen, mut outcome) = (Vec::new(), Outcome::Done);
         let progress = Progress::new("looking at negatives", photos.len());
@@ -156,7 +156,7 @@ impl Fit {
             built.kind.name(),
             choice.alpha,
             choice.beta,
-            calibration.temperature
+            calibration.temperature()
         );
         text += &match choice.accuracy {
             Some(accuracy) => format!(
@@ -213,6 +213,7 @@ impl Fit {
             "alpha": choice.alpha,
             "beta": choice.beta,
             "temperature": calibration.temperature,
+            "temperature_slope": calibration.temperature_slope,
             "unknown_score": calibration.unknown_score,
             "unknown_cosine": calibration.unknown_cosine,
             "known_pass": built.unknown.map(|unknown| unknown.known_pass),

@@ -213,6 +213,7 @@ mod tests {
     fn an_assets_calibration_gives_the_thresholds() {
         let calibration = Calibration {
             temperature: 1.0,
+            temperature_slope: 0.0,
             unknown_score: 0.5,
             unknown_cosine: 0.4,
             ece: 0.0,

@@ -181,6 +181,7 @@ impl Found {
             },
             calibration: Calibration {
                 temperature,
+                temperature_slope: 0.0,
                 unknown_score: 0.0,
                 unknown_cosine: -1.0,
                 ece: 0.0,
@@ -206,7 +207,8 @@ impl Found {
         self.known = answers.seen(classes, temperature);
         let thresholds = thresholds(&self.known, &answers.foreign(classes, temperature));
         self.calibration = Calibration {
-            temperature,
+            temperature: temperature.base,
+            temperature_slope: temperature.slope,
             unknown_score: thresholds.score,
             unknown_cosine: thresholds.cosine,
             ece: expected_error(answers.confidences(classes, temperature).into_iter()) as f32,

@@ -1,6 +1,6 @@
 //! Whether a probability can be believed.
 
-use crate::head::best;
+use crate::head::{Temperature, best, spread};
 use crate::math;
 
 /// Bins of the expected calibration error.
@@ -27,34 +27,60 @@ pub fn expected_error(answers: impl Iterator<Item = (f32, bool)>) -> f64 {
 /// A temperature and what it costs.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Fit {
-    /// Probabilities are softmax(logits / temperature).
-    pub temperature: f32,
+    /// What logits are divided by before the softmax.
+    pub temperature: Temperature,
     /// Mean negative log-likelihood of the true classes.
     pub loss: f64,
 }
 
-/// The temperature with the smallest mean negative log-likelihood, on a grid of eighths of an octave
-/// from 1/16 to 4096; 1 without any logits. `logits` is `[labels.len()][classes]`.
+/// How much of the temperature follows the spread of a picture's logits: shares that are tried. At most
+/// 15/16, so that something remains where all logits are equal.
+const SHARES: [f32; 5] = [0.0, 0.5, 0.75, 0.875, 0.9375];
+
+/// The temperature with the smallest mean negative log-likelihood, the first of equal ones: of each of some
+/// shares that follow the spread of the logits (see [`Temperature`]), the best on a grid of eighths of an
+/// octave from 1/16 to 4096; 1 without any logits. `logits` is `[labels.len()][classes]`.
 ///
 /// A few shots that all come out right do not prove that nothing ever goes wrong: as in Platt's
 /// scaling (1999) the true class is only expected with probability `(n + 1) / (n + 2)` after n shots,
 /// and the others share the rest. Otherwise the temperature would fall without end.
 #[must_use]
 pub fn temperature(logits: &[f32], labels: &[usize], classes: usize) -> Fit {
+    let rows = logits.chunks_exact(classes.max(1));
+    let mean = rows.map(|row| f64::from(spread(row))).sum::<f64>() / labels.len().max(1) as f64;
+    let shares = SHARES.into_iter().filter(|share| *share == 0.0 || mean > 0.0);
+    let fits = shares.map(|share| {
+        let slope = if share > 0.0 { share / mean as f32 } else { 0.0 };
+        scaled(Temperature { base: 1.0 - share, slope }, logits, labels, classes)
+    });
+    let better = |best: Fit, fit: Fit| if fit.loss < best.loss { fit } else { best };
+    fits.reduce(better).unwrap_or(Fit { temperature: Temperature::ONE, loss: 0.0 })
+}
+
+/// [`temperature`] of one value for all pictures, by which settings are compared.
+pub(super) fn one_temperature(logits: &[f32], labels: &[usize], classes: usize) -> Fit {
+    scaled(Temperature::ONE, logits, labels, classes)
+}
+
+/// The multiple of a temperature with the smallest loss.
+fn scaled(unit: Temperature, logits: &[f32], labels: &[usize], classes: usize) -> Fit {
     if labels.is_empty() {
-        return Fit { temperature: 1.0, loss: 0.0 };
+        return Fit { temperature: Temperature::ONE, loss: 0.0 };
     }
     let doubt = match classes {
         0 | 1 => 0.0,
         _ => 1.0 / (labels.len() as f64 + 2.0),
     };
-    let value = |eighths: i32| (eighths as f32 / 8.0).exp2();
+    let value = |eighths: i32| {
+        let times = (eighths as f32 / 8.0).exp2();
+        Temperature { base: unit.base * times, slope: unit.slope * times }
+    };
     let loss = |eighths: i32| {
         let rows = logits.chunks_exact(classes.max(1)).zip(labels);
-        let losses = rows.map(|(row, &label)| loss(row, label, value(eighths), doubt));
+        let losses = rows.map(|(row, &label)| loss(row, label, value(eighths).at(row), doubt));
         losses.sum::<f64>() / labels.len() as f64
     };
-    // The loss is convex in 1 / temperature, so that it falls and then rises along the grid.
+    // The loss is convex in what the unit is divided by, so that it falls and then rises along the grid.
     let (mut low, mut high) = (-32i32, 96i32);
     while low < high {
         let middle = (low + high).div_euclid(2);
@@ -119,8 +145,32 @@ mod tests {
                 labels.push(usize::from(i >= right));
             }
         }
-        assert!((temperature(&logits, &labels, 2).temperature / 4.0).log2().abs() < 0.1);
-        assert_eq!(temperature(&[], &[], 2).temperature, 1.0);
+        let found = temperature(&logits, &labels, 2).temperature;
+        assert!((found.base / 4.0).log2().abs() < 0.1 && found.slope == 0.0, "{found:?}");
+        assert_eq!(temperature(&[], &[], 2).temperature, Temperature::ONE);
+    }
+
+    /// Pictures whose logits differ by a factor of ten are equally sure: with one temperature half of them
+    /// would seem to be guesses.
+    #[test]
+    fn pictures_of_any_unit_are_believed_alike() {
+        let (mut logits, mut labels) = (Vec::new(), Vec::new());
+        for unit in [1.0, 10.0] {
+            for i in 0..200 {
+                logits.extend([unit, 0.0, 0.0]);
+                labels.push(if i % 5 == 0 { 1 + i / 5 % 2 } else { 0 });
+            }
+        }
+        let Fit { temperature: found, loss } = temperature(&logits, &labels, 3);
+        assert!(loss < one_temperature(&logits, &labels, 3).loss - 0.05, "{found:?}");
+        for row in [&logits[..3], &logits[logits.len() - 3..]] {
+            let mut p = [0.0; 3];
+            probabilities(row, found, &mut p);
+            assert!((p[0] - 0.8).abs() < 0.1, "{p:?} at {found:?}");
+        }
+        let mut p = [0.0; 3];
+        probabilities(&logits[..3], one_temperature(&logits, &labels, 3).temperature, &mut p);
+        assert!(p[0] < 0.5, "{p:?}");
     }
 
     #[test]

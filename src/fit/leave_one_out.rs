@@ -5,7 +5,7 @@ use super::folds::Held;
 use super::rows::{ClassShots, Rows};
 use super::unknown::Seen;
 use crate::asset::{Cache, HeadKind, RowKind};
-use crate::head::{CodedQuery, best, probabilities, scan};
+use crate::head::{CodedQuery, Temperature, best, probabilities, scan};
 use crate::kernels::Kernels;
 use crate::math;
 
@@ -350,13 +350,13 @@ impl Average {
 
 impl Answers {
     /// What the thresholds of "unknown" look at, for every held-out shot.
-    pub(super) fn seen(&self, classes: usize, temperature: f32) -> Vec<Seen> {
+    pub(super) fn seen(&self, classes: usize, temperature: Temperature) -> Vec<Seen> {
         let rows = self.logits.chunks_exact(classes).map(|row| score(row, temperature));
         rows.zip(self.nearest.iter().copied()).collect()
     }
 
     /// The same when the whole class of the shot is held out.
-    pub(super) fn foreign(&self, classes: usize, temperature: f32) -> Vec<Seen> {
+    pub(super) fn foreign(&self, classes: usize, temperature: Temperature) -> Vec<Seen> {
         let rows = self.logits.chunks_exact(classes).zip(&self.labels);
         let scores = rows.map(|(row, &label)| {
             let mut row = row.to_vec();
@@ -367,7 +367,7 @@ impl Answers {
     }
 
     /// Confidence of each answer and whether it is right.
-    pub(super) fn confidences(&self, classes: usize, temperature: f32) -> Vec<(f32, bool)> {
+    pub(super) fn confidences(&self, classes: usize, temperature: Temperature) -> Vec<(f32, bool)> {
         let mut p = vec![0.0; classes];
         let rows = self.logits.chunks_exact(classes).zip(&self.labels);
         let answers = rows.map(|(row, &label)| {
@@ -379,7 +379,7 @@ impl Answers {
 }
 
 /// Probability of the best class.
-fn score(logits: &[f32], temperature: f32) -> f32 {
+fn score(logits: &[f32], temperature: Temperature) -> f32 {
     let mut p = vec![0.0; logits.len()];
     probabilities(logits, temperature, &mut p);
     best(&p).map_or(0.0, |class| p[class])

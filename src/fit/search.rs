@@ -7,7 +7,7 @@
 //! inside, both ascending. Alphas are spaced by what they make of a typical affinity sum, so that one
 //! grid fits every beta and every encoder.
 
-use super::calibration::temperature;
+use super::calibration::one_temperature;
 use super::leave_one_out::{LeaveOneOut, Statistics};
 use crate::asset::Space;
 use crate::head::best;
@@ -158,7 +158,7 @@ fn grid(run: &LeaveOneOut<'_>) -> (f32, Column) {
         for (alpha, _) in std::iter::once(first).chain(good) {
             let logits: Vec<f32> =
                 terms.iter().zip(run.text_rows()).map(|(a, z)| alpha * a + z).collect();
-            let loss = temperature(&logits, &labels, run.classes()).loss;
+            let loss = one_temperature(&logits, &labels, run.classes()).loss;
             if loss < chosen.0 {
                 chosen = (loss, i, alpha);
             }

@@ -38,7 +38,7 @@ mod workspace;
 pub use affinity::{CodedQuery, scan};
 pub use error::HeadError;
 pub use nearest::{NEAREST, Nearest, Nearests};
-pub use softmax::{best, probabilities};
+pub use softmax::{Temperature, best, probabilities, spread};
 #[cfg(feature = "std")]
 pub use workspace::Buffers;
 pub use workspace::Workspace;

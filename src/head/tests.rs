@@ -203,7 +203,7 @@ fn one_class_alone() {
     let bytes = asset(&[(true, 1)], 1.0, 5.5);
     let (buffers, _) = run(&head(&bytes), &vector(9));
     let mut p = [0.0];
-    probabilities(&buffers.logits, 1.0, &mut p);
+    probabilities(&buffers.logits, Temperature::ONE, &mut p);
     assert_eq!(p, [1.0]);
 }
 

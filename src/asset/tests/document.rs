@@ -67,7 +67,15 @@ fn records_lie_as_described() {
     );
     check_record!(
         "### `CALB`",
-        calibration::Record { temperature, unknown_score, unknown_cosine, ece, samples, reserved }
+        calibration::Record {
+            temperature,
+            unknown_score,
+            unknown_cosine,
+            ece,
+            samples,
+            temperature_slope,
+            reserved
+        }
     );
     check_record!(
         "### `CACH`",

@@ -135,6 +135,7 @@ pub(super) const HEAD: HeadParams = HeadParams {
 
 pub(super) const CALIBRATION: Calibration = Calibration {
     temperature: 1.25,
+    temperature_slope: 0.125,
     unknown_score: 0.5,
     unknown_cosine: 0.3,
     ece: 0.021,

@@ -12,7 +12,7 @@ use crate::asset::AssetFile;
 use crate::asset::encoder::{Element, LayerKind};
 use crate::encoder::{Embedding, Encoder, LayerInfo};
 use crate::frame::{DEMO_PHOTOGRAPH, Decoder, Frame, Preprocessor};
-use crate::head::{Buffers, Head, probabilities};
+use crate::head::{Buffers, Head, Temperature, probabilities};
 use crate::kernels::Kernels;
 
 pub(super) struct Options<'a> {
@@ -59,6 +59,7 @@ pub(super) fn measure(
     let mut encoder = Encoder::new(file.clone(), kernels, threads)?;
     let asset = if options.encoder_only { None } else { Some(file.asset()?) };
     let head = asset.as_ref().map(|asset| Head::new(asset, kernels)).transpose()?;
+    let temperature = asset.as_ref().map_or(Temperature::ONE, Temperature::of);
     let mut buffers = head.as_ref().map(Buffers::new);
     let mut preprocessor = Preprocessor::new(encoder.preprocess());
     let mut pixels = vec![0; preprocessor.output_len()];
@@ -83,7 +84,7 @@ pub(super) fn measure(
             head.logits(&embedding.trunk, &embedding.projected, &mut workspace)?;
             let logits = &*workspace.logits;
             let mut out = vec![0.0; logits.len()];
-            probabilities(logits, 1.0, &mut out);
+            probabilities(logits, temperature, &mut out);
         }
         let answered = begun.elapsed();
         encoder.encode_timed(&pixels, &mut embedding, &mut layer_times)?;

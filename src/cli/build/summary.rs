@@ -39,6 +39,7 @@ struct Line<'a> {
     alpha: f32,
     beta: f32,
     temperature: f32,
+    temperature_slope: f32,
     unknown_score: f32,
     unknown_cosine: f32,
     /// Percent; null with too few shots to tell.
@@ -74,6 +75,7 @@ impl Summary<'_> {
             alpha: choice.alpha,
             beta: choice.beta,
             temperature: calibration.temperature,
+            temperature_slope: calibration.temperature_slope,
             unknown_score: calibration.unknown_score,
             unknown_cosine: calibration.unknown_cosine,
             leave_one_out_top1: choice.accuracy.map(percent),
@@ -123,7 +125,7 @@ impl Summary<'_> {
             self.built.kind.name(),
             choice.alpha,
             choice.beta,
-            calibration.temperature,
+            calibration.temperature(),
             calibration.unknown_score,
             calibration.unknown_cosine
         )

@@ -3,7 +3,7 @@ use crate::asset::{Asset, EncoderId, HeadKind, HeadParams, Space};
 use crate::fit::matrix::Workers;
 use crate::fit::search::Search;
 use crate::fit::{Built, ClassSpec, Evaluation, FitError, Method, Projector, Recipe, Shot};
-use crate::head::{Buffers, Head, probabilities};
+use crate::head::{Buffers, Head, Temperature, probabilities};
 use crate::kernels::Kernels;
 
 /// A recipe for cached features, whose keys live in the space of the text.
@@ -61,7 +61,7 @@ pub fn measure(
 ) -> Result<Measured, FitError> {
     let head = Head::new(asset, kernels)?;
     let head = kind.map_or(Ok(head), |kind| head.with_kind(kind))?;
-    let temperature = asset.calibration.map_or(1.0, |calibration| calibration.temperature);
+    let temperature = Temperature::of(asset);
     let mut buffers = Buffers::new(&head);
     let mut p = vec![0.0; head.classes()];
     let mut evaluation = Evaluation::new(head.classes());

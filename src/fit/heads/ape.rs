@@ -12,6 +12,7 @@
 
 use super::super::matrix::Matrix;
 use super::model::{Keys, Task};
+use crate::head::{Temperature, probabilities};
 
 /// Share of the channels that is kept.
 const KEPT: f64 = 0.75;
@@ -68,7 +69,7 @@ pub fn divergences(task: &Task, keys: &Matrix, anchors: &Matrix) -> Vec<f32> {
     let rows = cosines.iter().zip(&task.labels);
     let divergence = |(row, &label): (&[f32], &usize)| {
         let mut p = vec![0.0; row.len()];
-        crate::head::probabilities(row, 1.0, &mut p);
+        probabilities(row, Temperature::ONE, &mut p);
         f64::from((1.0 + EPSILON) / (p[label] + EPSILON)).log2() as f32
     };
     rows.map(divergence).collect()

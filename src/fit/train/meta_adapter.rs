@@ -12,6 +12,7 @@
 use super::{Adam, EarlyStop, Progress, Schedule, cross_entropy, norm_gradient, normalize};
 use crate::fit::heads::{LOGIT_SCALE, Task};
 use crate::fit::matrix::{Matrix, Workers};
+use crate::head::{Temperature, probabilities};
 use crate::random::Random;
 
 const EPOCHS: usize = 40;
@@ -95,7 +96,7 @@ impl MetaWeights {
                 .map(|j| scale * workers.kernels.dot_f32(sought.row(class), tokens.row(j)))
                 .collect();
             let own = &mut attention[range.clone()];
-            crate::head::probabilities(&scores, 1.0, own);
+            probabilities(&scores, Temperature::ONE, own);
             for (a, j) in own.iter().zip(range) {
                 let mix = mixed.row_mut(class).iter_mut().zip(tokens.row(j));
                 mix.for_each(|(mixed, token)| *mixed += a * token);

@@ -9,7 +9,7 @@ pub mod prolip;
 pub mod tip_f;
 
 use super::matrix::Matrix;
-use crate::head::probabilities;
+use crate::head::{Temperature, probabilities};
 
 /// Hyper-parameters of AdamW (Loshchilov and Hutter 2019) with a cosine schedule over `steps`.
 #[derive(Clone, Copy, Debug)]
@@ -65,7 +65,7 @@ pub(crate) fn cross_entropy(logits: &mut Matrix, labels: &[usize]) -> f64 {
     let mut loss = 0.0;
     for (i, &label) in labels.iter().enumerate() {
         let row = logits.row_mut(i);
-        probabilities(row, 1.0, &mut p);
+        probabilities(row, Temperature::ONE, &mut p);
         loss -= f64::from(p[label].max(f32::MIN_POSITIVE)).ln();
         row.iter_mut().zip(&p).for_each(|(g, p)| *g = p / n);
         row[label] -= 1.0 / n;
