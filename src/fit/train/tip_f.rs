@@ -7,7 +7,7 @@
 //! Here each shot is one feature, not a fresh view of a photograph in each epoch. A shot would
 //! therefore find itself among the keys and teach nothing, so its own key is left out of its sums.
 
-use super::{Adam, EarlyStop, Progress, Schedule, cross_entropy};
+use super::{Adam, EarlyStop, Progress, Schedule, cross_entropy, or_zero};
 use crate::fit::heads::{Keys, Task};
 use crate::fit::matrix::Matrix;
 use crate::math;
@@ -80,7 +80,7 @@ pub(super) fn add_up(logits: &mut [f32], affinity: &[f32], labels: &[usize], alp
 /// Affinities become the gradient of their cosines.
 pub(super) fn to_gradient(affinity: &mut [f32], logits: &[f32], labels: &[usize], gain: f32) {
     for (a, &class) in affinity.iter_mut().zip(labels) {
-        *a *= gain * logits[class];
+        *a = or_zero(*a * (gain * logits[class]));
     }
 }
 
