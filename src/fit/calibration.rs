@@ -1,6 +1,6 @@
 //! Whether a probability can be believed.
 
-use crate::head::{Temperature, best, spread};
+use crate::head::{Temperature, best};
 use crate::math;
 
 /// Bins of the expected calibration error.
@@ -47,7 +47,8 @@ const SHARES: [f32; 5] = [0.0, 0.5, 0.75, 0.875, 0.9375];
 #[must_use]
 pub fn temperature(logits: &[f32], labels: &[usize], classes: usize) -> Fit {
     let rows = logits.chunks_exact(classes.max(1));
-    let mean = rows.map(|row| f64::from(spread(row))).sum::<f64>() / labels.len().max(1) as f64;
+    let mean = rows.map(|row| f64::from(Temperature::spread(row))).sum::<f64>()
+        / labels.len().max(1) as f64;
     let shares = SHARES.into_iter().filter(|share| *share == 0.0 || mean > 0.0);
     let fits = shares.map(|share| {
         let slope = if share > 0.0 { share / mean as f32 } else { 0.0 };

@@ -38,7 +38,7 @@ mod workspace;
 pub use affinity::{CodedQuery, scan};
 pub use error::HeadError;
 pub use nearest::{NEAREST, Nearest, Nearests};
-pub use softmax::{Temperature, best, probabilities, spread};
+pub use softmax::{Temperature, best, probabilities};
 #[cfg(feature = "std")]
 pub use workspace::Buffers;
 pub use workspace::Workspace;

@@ -35,7 +35,19 @@ impl Temperature {
         if self.slope == 0.0 {
             return self.base;
         }
-        math::mul_add(self.slope, spread(logits), self.base)
+        math::mul_add(self.slope, Self::spread(logits), self.base)
+    }
+
+    /// How far the greatest logit is above their mean, in the order of the classes; 0 of none.
+    #[must_use]
+    pub fn spread(logits: &[f32]) -> f32 {
+        let (mut max, mut sum, mut count) = (f32::NEG_INFINITY, 0.0, 0u32);
+        for &logit in logits.iter().filter(|logit| **logit != f32::NEG_INFINITY) {
+            max = max.max(logit);
+            sum += logit;
+            count += 1;
+        }
+        if count == 0 { 0.0 } else { max - sum / count as f32 }
     }
 }
 
@@ -47,18 +59,6 @@ impl fmt::Display for Temperature {
             _ => write!(f, "{base} + {slope} (greatest - mean logit)"),
         }
     }
-}
-
-/// How far the greatest logit is above their mean, in the order of the classes; 0 of none.
-#[must_use]
-pub fn spread(logits: &[f32]) -> f32 {
-    let (mut max, mut sum, mut count) = (f32::NEG_INFINITY, 0.0, 0u32);
-    for &logit in logits.iter().filter(|logit| **logit != f32::NEG_INFINITY) {
-        max = max.max(logit);
-        sum += logit;
-        count += 1;
-    }
-    if count == 0 { 0.0 } else { max - sum / count as f32 }
 }
 
 /// `out = softmax(logits / temperature)`, summed in the order of the classes. A class with a logit of
@@ -121,7 +121,7 @@ mod tests {
     fn a_slope_makes_logits_comparable_whatever_their_unit() {
         let none = f32::NEG_INFINITY;
         let logits = [7.0, none, 1.0, 1.0];
-        assert_eq!(spread(&logits), 4.0);
+        assert_eq!(Temperature::spread(&logits), 4.0);
         assert_eq!(Temperature { base: 1.0, slope: 0.25 }.at(&logits), 2.0);
         let [mut small, mut large] = [[0.0; 4]; 2];
         let relative = Temperature { base: 1e-6, slope: 0.5 };
@@ -130,7 +130,7 @@ mod tests {
         for (a, b) in small.into_iter().zip(large) {
             assert!((a - b).abs() < 1e-5, "{small:?} {large:?}");
         }
-        assert_eq!((spread(&[]), spread(&[none; 2])), (0.0, 0.0));
+        assert_eq!([Temperature::spread(&[]), Temperature::spread(&[none; 2])], [0.0; 2]);
         let mut equal = [0.0; 2];
         probabilities(&[5.0; 2], relative, &mut equal);
         assert_eq!(equal, [0.5; 2]);
