@@ -255,6 +255,7 @@ fn values_without_meaning_are_found() {
     check(Tag::TEXT, &|s| s[64 + 3] = 1, "length 1");
     check(Tag::HEAD, &|s| s[0] = 200, "unknown to this version");
     check(Tag::CALIBRATION, &|s| s[3] |= 0x80, "temperature");
+    check(Tag::CALIBRATION, &|s| s[23] |= 0x80, "temperature");
     check(Tag::PREPROCESS, &|s| s[4] = 9, "resize mode");
     check(Tag::VOCABULARY, &|s| s[128] = b'z', "ascending");
 }

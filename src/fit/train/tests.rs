@@ -17,3 +17,12 @@ fn training_ends_when_the_loss_rests() {
     assert!((0..20).all(|epoch| !stop.push(1.0 / f64::from(epoch + 1))));
     assert_eq!((0..30).find(|_| stop.push(0.05)), Some(PATIENCE - 1));
 }
+
+/// A sure answer's gradient has no values that are next to nothing: their products would be subnormal.
+#[test]
+fn gradients_of_sure_answers_are_zero() {
+    let mut logits = Matrix::zeros(1, 3);
+    logits.data = vec![60.0, 0.0, 58.0];
+    assert!((0.0..0.2).contains(&cross_entropy(&mut logits, &[0])));
+    assert!(logits.data[1] == 0.0 && logits.data[2] > 0.1, "{:?}", logits.data);
+}
