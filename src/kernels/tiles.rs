@@ -1,6 +1,7 @@
 //! The order in which the vector kernels make a matrix product: blocks of rows, each against all
 //! panels, each panel (or few) against tiles of rows that fit the registers.
 
+use core::arch::x86_64::{_MM_HINT_T1, _mm_prefetch};
 use core::ops::Range;
 
 use super::{Gemm, LANES, Sink};
@@ -31,6 +32,8 @@ impl Parts {
     }
 }
 
+impl ExactSizeIterator for Parts {}
+
 impl Iterator for Parts {
     type Item = Range<usize>;
 
@@ -44,6 +47,46 @@ impl Iterator for Parts {
             self.start += 1;
         }
         Some(start..self.start)
+    }
+
+    #[inline]
+    fn size_hint(&self) -> (usize, Option<usize>) {
+        (self.count, Some(self.count))
+    }
+}
+
+/// Fetching the panels that follow those at hand, evenly while these are multiplied: a processor keeps few
+/// requests open at once, and waits with everything when they are too many.
+#[derive(Clone, Copy)]
+pub(super) struct Ahead {
+    at: *const i8,
+    /// Bytes for each four inputs of a tile.
+    step: usize,
+}
+
+/// Bytes of weights, which a level-2 cache holds from one frame to the next only if there are no more.
+const FEW_WEIGHTS: usize = 256 * 1024;
+
+impl Ahead {
+    /// Whether it is worth while.
+    #[inline]
+    pub(super) fn pays(g: &Gemm) -> bool {
+        g.w.data.len() > FEW_WEIGHTS
+    }
+
+    /// While `panels` are multiplied in `tiles` tiles; as many are fetched, which need not exist.
+    #[inline]
+    pub(super) fn new(g: &Gemm, panels: Range<usize>, tiles: usize) -> Self {
+        let at = g.w.data.as_ptr().wrapping_add(panels.end * g.w.panel_len());
+        Ahead { at, step: (panels.len() * 4 * LANES).div_ceil(tiles.max(1)) }
+    }
+
+    /// To be called once for each four inputs of a tile.
+    #[inline(always)]
+    pub(super) fn fetch(&mut self) {
+        // SAFETY: fetching touches nothing.
+        unsafe { _mm_prefetch::<_MM_HINT_T1>(self.at) };
+        self.at = self.at.wrapping_add(self.step);
     }
 }
 

@@ -1,25 +1,24 @@
 //! AVX2 with FMA and F16C, and the same with AVX-VNNI, which newer desktop processors have instead of
 //! AVX-512.
 //!
-//! `vpmaddubsw` adds two u8 x i8 products in 16 bits and saturates: 255 times 127, twice, is too much.
-//! Without VNNI a matrix product therefore takes 128 off the codes, multiplies their distance from 0 with
-//! the weights, whose signs are turned where a code is negative, and adds 128 times the sum of the weights
-//! in the end. That is exact.
+//! Without VNNI products are made by `vpmaddubsw`, which saturates; weights are split where it would.
 
 mod affinity;
 mod float;
 mod gemm;
 mod lanes;
 mod pairs;
+mod split;
 
 use core::arch::x86_64::*;
 
 use super::{Isa, Kernels, LANES, depthwise, dots, end, scalar, vector};
 use affinity::{affinity, affinity_vnni};
 use float::{dot_f32, matvec_f16};
-use gemm::{gemm, gemm_vnni, peak, peak_vnni, scratch};
+use gemm::{gemm, gemm_vnni, peak, peak_vnni};
 use lanes::F32x16;
 use pairs::I16x32;
+use split::scratch;
 
 static KERNELS: Kernels = Kernels {
     isa: Isa::Avx2,

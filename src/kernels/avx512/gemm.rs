@@ -6,7 +6,7 @@ use core::ops::Range;
 use super::{F32x16, finish};
 use crate::kernels::end::{Plain, is_plain};
 use crate::kernels::lanes::Lanes;
-use crate::kernels::tiles::{Parts, blocks, last_fours};
+use crate::kernels::tiles::{Ahead, Parts, blocks, last_fours};
 use crate::kernels::{Gemm, LANES};
 
 /// Rows of the largest tile of two panels: 24 sums, 2 weights and 1 input fill the 32 registers best.
@@ -19,9 +19,10 @@ const PANELS: usize = 4;
 #[repr(align(64))]
 struct Sums([[[i32; LANES]; ROWS]; PANELS]);
 
-/// The rows from `r` and the panels from `p`; what panel `ahead` has is fetched. Codes are made of the sums
-/// without a way through memory where that `is_plain`, otherwise they are left in `sums`.
-type Tile = unsafe fn(g: &Gemm, r: usize, p: usize, ahead: usize, is_plain: bool, sums: &mut Sums);
+/// The rows from `r` and the panels from `p`, while its part of what comes next is fetched. Codes are made of
+/// the sums without a way through memory where that `is_plain`, otherwise they are left in `sums`.
+type Tile =
+    unsafe fn(g: &Gemm, r: usize, p: usize, ahead: &mut Ahead, is_plain: bool, sums: &mut Sums);
 
 /// Tiles by their rows, from 1 on.
 static ONE_PANEL: [Tile; ROWS] = [
@@ -69,13 +70,11 @@ pub(in crate::kernels) fn gemm(g: &Gemm, rows: Range<usize>, panels: Range<usize
                 _ => (1, &ONE_PANEL),
             };
             let is_plain = is_plain(&g.end, (p + width - 1) * LANES);
-            for (i, part) in parts.clone().enumerate() {
-                // The first tiles fetch the panels that come next.
-                let next = p + width + i;
-                let ahead = if i < width && next < panels.end { next } else { p };
+            let mut ahead = Ahead::new(g, p..p + width, parts.len());
+            for part in parts.clone() {
                 // SAFETY: the rows and panels exist, see `Gemm::checked`.
                 unsafe {
-                    tiles[part.len() - 1](g, part.start, p, ahead, is_plain, &mut sums);
+                    tiles[part.len() - 1](g, part.start, p, &mut ahead, is_plain, &mut sums);
                     if is_plain {
                         continue;
                     }
@@ -98,7 +97,7 @@ unsafe fn tile<const R: usize, const P: usize>(
     g: &Gemm,
     r: usize,
     p: usize,
-    ahead: usize,
+    ahead: &mut Ahead,
     is_plain: bool,
     sums: &mut Sums,
 ) {
@@ -107,16 +106,16 @@ unsafe fn tile<const R: usize, const P: usize>(
     let mut w = [_mm512_setzero_si512(); P];
     let panel = g.w.panel_len();
     // SAFETY: k / 4 groups of 4 inputs lie inside of each row, and one 64-byte group of weights for
-    // each (and for a last incomplete one) inside of each panel; fetching ahead touches nothing.
+    // each (and for a last incomplete one) inside of each panel.
     unsafe {
         let mut a = g.a.codes.as_ptr().add(r * g.a.stride);
         let mut weights = g.w.data.as_ptr().add(p * panel);
-        let mut ahead = g.w.data.as_ptr().add(ahead * panel);
+        let mut next = *ahead;
         for _ in 0..g.w.k / 4 {
             for (p, w) in w.iter_mut().enumerate() {
                 *w = _mm512_loadu_si512(weights.add(p * panel).cast());
             }
-            _mm_prefetch::<_MM_HINT_T0>(ahead);
+            next.fetch();
             for (r, acc) in acc.iter_mut().enumerate() {
                 let four = _mm512_set1_epi32(a.add(r * g.a.stride).cast::<i32>().read_unaligned());
                 for (acc, w) in acc.iter_mut().zip(w) {
@@ -125,8 +124,8 @@ unsafe fn tile<const R: usize, const P: usize>(
             }
             a = a.add(4);
             weights = weights.add(4 * LANES);
-            ahead = ahead.wrapping_add(4 * LANES);
         }
+        *ahead = next;
         if !g.w.k.is_multiple_of(4) {
             for (p, w) in w.iter_mut().enumerate() {
                 *w = _mm512_loadu_si512(weights.add(p * panel).cast());

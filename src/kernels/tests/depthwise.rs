@@ -34,8 +34,8 @@ fn depthwise_case(
     for tap in 0..kernel * kernel {
         for c in 0..channels {
             weights[(tap / 2 * padded + c) * 2 + tap % 2] = match fill {
-                Fill::Random if are_bytes => random.next() as i8 as i16,
-                Fill::Random => random.next() as i16,
+                Fill::Random | Fill::Normal if are_bytes => random.next() as i8 as i16,
+                Fill::Random | Fill::Normal => random.next() as i16,
                 Fill::All(..) if are_bytes => i16::from(i8::MIN),
                 Fill::All(..) => i16::MIN,
             };

@@ -22,6 +22,12 @@ trait Draw {
         (self.next() >> 8) as f32 / (1 << 23) as f32 - 1.0
     }
 
+    /// About normal, with this deviation.
+    fn normal(&mut self, deviation: i32) -> i32 {
+        let sum: i32 = (0..12).map(|_| (self.next() >> 16) as i32).sum();
+        (sum - 6 * (1 << 16)) * deviation >> 16
+    }
+
     fn floats(&mut self, len: usize, scale: f32) -> Vec<f32> {
         (0..len).map(|_| self.float() * scale).collect()
     }
@@ -37,6 +43,8 @@ impl Draw for Random {
 #[derive(Clone, Copy, Debug)]
 enum Fill {
     Random,
+    /// As networks have them: most near the middle, few pairs of products beyond 16 bits.
+    Normal,
     /// Activation, weight.
     All(u8, i8),
 }
@@ -49,6 +57,7 @@ impl Fill {
         (0..len)
             .map(|_| match self {
                 Fill::Random => random.next() as u8,
+                Fill::Normal => (128 + random.normal(38)).clamp(0, 255) as u8,
                 Fill::All(code, _) => code,
             })
             .collect()
@@ -58,6 +67,7 @@ impl Fill {
         (0..len)
             .map(|_| match self {
                 Fill::Random => (random.next() % 255) as i32 as i8,
+                Fill::Normal => random.normal(38).clamp(-127, 127) as i8,
                 Fill::All(_, weight) => weight,
             })
             .map(|w| w.max(-127))

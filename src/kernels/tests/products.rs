@@ -133,6 +133,9 @@ fn products_have_the_bits_of_the_specification() {
     // As many rows as networks have; more than a block; so many inputs that a block has few rows.
     cases.extend([
         (50, 64, 130, Fill::Random),
+        (50, 768, 40, Fill::Normal),
+        (6, 34, 17, Fill::Normal),
+        (23, 131, 48, Fill::Normal),
         (197, 20, 70, Fill::Random),
         (49, 132, 66, Fill::Random),
         (16, 64, 16, Fill::Random),
