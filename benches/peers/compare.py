@@ -31,7 +31,8 @@ FLOAT_PHOTOGRAPHS = 8
 def environment(home, hold):
     if hold == "none":
         return {}
-    return {"LD_PRELOAD": str(home / "hold.so"), "HOLD": hold}
+    # A static tipcam loads nothing, and is told.
+    return {"LD_PRELOAD": str(home / "hold.so"), "HOLD": hold, "TIPCAM_KERNEL": hold}
 
 
 def start(engines, folder, threads, path, variables):

@@ -84,11 +84,12 @@ def summary(rows, home):
                 }
                 ours = case.pop("tipcam", None)
                 peers = [r for e, r in case.items() if e not in FLOAT]
+                onnx_runtime = [r["quiet_ms"] for r in peers if r["engine"].startswith("ONNX Runtime")]
                 if not ours or not peers:
                     continue
                 best = min(peers, key=lambda r: r["quiet_ms"])
                 faster = best["quiet_ms"] / ours["quiet_ms"]
-                goal = GOALS[name] if hold in GOAL_HOLDS else ""
+                goal = GOALS[name] if hold in GOAL_HOLDS else "1 (ONNX Runtime)" if hold == "avx2" else ""
                 macs = sum(json.loads((home / "models" / name / "macs.json").read_text()).values())
                 # Small products do not show how fast tiles can be.
                 known = peaks[threads, hold] and not (hold == "none" and "amx_int8" in FLAGS)
@@ -101,11 +102,12 @@ def summary(rows, home):
                         f"{ours['quiet_ms']:.2f}",
                         f"{best['quiet_ms']:.2f} ({best['engine']})",
                         f"{faster:.2f}",
+                        f"{min(onnx_runtime) / ours['quiet_ms']:.2f}" if onnx_runtime else "",
                         goal,
                         least,
                     ]
                 )
-    head = ["encoder", "instruction sets", "threads", "tipcam ms", "fastest int8 peer ms", "times faster", "goal", "at the peak ms"]
+    head = ["encoder", "instruction sets", "threads", "tipcam ms", "fastest int8 peer ms", "times faster", "than ONNX Runtime", "goal", "at the peak ms"]
     return table(head, lines) if lines else "tipcam was not in these runs.\n"
 
 
@@ -188,8 +190,13 @@ def affinity(path):
     return f"\n## Affinity\n\n{intro}\n\n```\n{path.read_text().strip()}\n```\n"
 
 
-def arm(path):
-    text = path.read_text() if path.exists() else ""
+def arm(folder):
+    text = (folder / "table.md").read_text() if (folder / "table.md").exists() else ""
+    if (folder / "parts.md").exists():
+        text += (
+            "\n### Where tipcam's instructions go\n\nMillions an image. The third column is what all multiply-accumulates are at the processor's rate: "
+            "what no program is below.\n\n" + (folder / "parts.md").read_text()
+        )
     return f"\n## ARM\n\n{text}" if text else ""
 
 
@@ -220,7 +227,7 @@ def main():
         + "".join(details(name, rows, args.home) for name in ENCODERS)
         + affinity(args.home / "affinity.txt")
         + start(args.home / "start.json")
-        + arm(args.home / "arm/table.md")
+        + arm(args.home / "arm")
     )
 
 
