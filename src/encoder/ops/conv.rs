@@ -7,8 +7,17 @@ use super::{Compute, Engine, Input, Part, Source, Units, codes_of, reals, reals_
 use crate::asset::encoder::{Element, Layer};
 use crate::kernels::{Added, Kernels, Out, PackedMatrix, Quantize, Rows, Values};
 
-/// Output positions whose patches are unfolded at a time.
-const BLOCK: usize = 48;
+/// Bytes of patches that are unfolded at a time, which a level-2 cache holds while the weights pass by.
+const PATCHES: usize = 256 * 1024;
+/// Their rows at least: weights that pass by for fewer take longer to come than to be multiplied.
+const FEWEST_ROWS: usize = 60;
+/// And at most.
+const MOST_ROWS: usize = 240;
+
+/// Patches of `columns` that are unfolded at a time, at most.
+fn most_rows(columns: usize) -> usize {
+    (PATCHES / columns.max(1)).clamp(FEWEST_ROWS, MOST_ROWS)
+}
 
 /// Codes `[h, w, c]` under a kernel, or rows of real values, times weights.
 pub(super) struct Conv {
@@ -35,7 +44,10 @@ pub(super) fn scratch(kernels: &Kernels, layer: &Layer) -> usize {
     use crate::asset::encoder::LayerKind::{Attention, Conv};
     match layer.kind {
         Conv if layer.is_pointwise() => kernels.scratch(layer.columns()),
-        Conv => BLOCK * layer.columns() + kernels.scratch(layer.columns()),
+        Conv => {
+            let columns = layer.columns();
+            most_rows(columns) * columns + kernels.scratch(columns)
+        }
         Attention => {
             let tokens = layer.inputs[1].map_or(0, |keys| keys.shape.positions());
             let depth = layer.record.shape.channels / layer.record.heads;
@@ -129,15 +141,19 @@ impl Conv {
             };
             kernels.gemm_here(scratch, rows, weights, requant, added, out, n);
         };
+        // Blocks of one height, one for each thread at least.
+        let count = w.positions();
+        let blocks = count.div_ceil(most_rows(w.columns)).max(pool.threads());
+        let rows = count.div_ceil(blocks).max(1);
         match out {
-            Out::Codes(out) => pool.split(out, n, |first, out, worker| {
-                for (i, out) in out.chunks_mut(BLOCK * n).enumerate() {
-                    block(first + i * BLOCK, out.len() / n, Out::Codes(out), worker.scratch);
+            Out::Codes(out) => pool.split(&mut out[..count * n], rows * n, |first, out, worker| {
+                for (i, out) in out.chunks_mut(rows * n).enumerate() {
+                    block((first + i) * rows, out.len() / n, Out::Codes(out), worker.scratch);
                 }
             }),
-            Out::Real(out) => pool.split(out, n, |first, out, worker| {
-                for (i, out) in out.chunks_mut(BLOCK * n).enumerate() {
-                    block(first + i * BLOCK, out.len() / n, Out::Real(out), worker.scratch);
+            Out::Real(out) => pool.split(&mut out[..count * n], rows * n, |first, out, worker| {
+                for (i, out) in out.chunks_mut(rows * n).enumerate() {
+                    block((first + i) * rows, out.len() / n, Out::Real(out), worker.scratch);
                 }
             }),
         }

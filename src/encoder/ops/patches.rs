@@ -60,27 +60,41 @@ pub(in crate::encoder) fn unfold(
 ) {
     let c = w.channels_in;
     let (row_in, len) = (w.width_in * c, w.kernel * c);
+    // Columns whose kernel stays inside of the image.
+    let beyond = (w.width_in + w.pad_left).saturating_sub(w.kernel - 1).div_ceil(w.stride);
+    let inside = w.pad_left.div_ceil(w.stride)..beyond;
     let (mut y, mut x) = (first / w.width_out, first % w.width_out);
-    for row in out.chunks_exact_mut(w.columns) {
-        let (taps, rest) = row.split_at_mut(w.kernel * len);
-        rest.fill(0);
-        let (top, left) =
-            ((y * w.stride).checked_sub(w.pad_top), (x * w.stride).checked_sub(w.pad_left));
-        let inside = top
-            .zip(left)
-            .filter(|(top, left)| top + w.kernel <= w.height_in && left + w.kernel <= w.width_in);
-        if let Some((top, left)) = inside {
-            let lines = image[top * row_in + left * c..].chunks(row_in);
-            for (line, image) in taps.chunks_exact_mut(len).zip(lines) {
-                copy(&image[..len], line);
+    let mut rows = out.chunks_exact_mut(w.columns);
+    while rows.len() > 0 {
+        let top = (y * w.stride).checked_sub(w.pad_top);
+        let top = top.filter(|top| top + w.kernel <= w.height_in);
+        for row in rows.by_ref().take(w.width_out - x) {
+            let (taps, rest) = row.split_at_mut(w.kernel * len);
+            clear(rest);
+            match top {
+                Some(top) if inside.contains(&x) => {
+                    let image = &image[top * row_in + (x * w.stride - w.pad_left) * c..];
+                    for (i, line) in taps.chunks_exact_mut(len).enumerate() {
+                        copy(&image[i * row_in..][..len], line);
+                    }
+                }
+                _ => at_the_edge(w, image, pad, [y, x], taps),
             }
-        } else {
-            at_the_edge(w, image, pad, [y, x], taps);
+            x += 1;
         }
-        x += 1;
-        if x == w.width_out {
-            (y, x) = (y + 1, 0);
-        }
+        (y, x) = (y + 1, 0);
+    }
+}
+
+/// Zeros, without a call for the few that there are.
+#[inline]
+fn clear(rest: &mut [u8]) {
+    match rest {
+        [] => (),
+        [a] => *a = 0,
+        [a, b] => [*a, *b] = [0; 2],
+        [a, b, c] => [*a, *b, *c] = [0; 3],
+        _ => rest.fill(0),
     }
 }
 
@@ -127,6 +141,47 @@ mod tests {
             let mut to = [0; 80];
             copy(&from[..len], &mut to[..len]);
             assert!(to[..len] == from[..len] && to[len..].iter().all(|byte| *byte == 0), "{len}");
+        }
+    }
+
+    #[test]
+    fn whole_lines_are_those_that_single_taps_make() {
+        for [side, kernel, stride, pad, c] in [
+            [9, 3, 2, 1, 3],
+            [9, 3, 2, 0, 3],
+            [8, 3, 1, 1, 4],
+            [7, 5, 2, 2, 2],
+            [6, 7, 1, 3, 1],
+            [4, 2, 2, 0, 5],
+            [3, 3, 3, 3, 2],
+        ] {
+            let out_side = (side + 2 * pad - kernel) / stride + 1;
+            let w = Window {
+                height_in: side,
+                width_in: side,
+                channels_in: c,
+                height_out: out_side,
+                width_out: out_side,
+                kernel,
+                stride,
+                pad_top: pad,
+                pad_left: pad,
+                columns: (kernel * kernel * c).next_multiple_of(4),
+                pointwise: false,
+            };
+            let image: Vec<u8> = (0..side * side * c).map(|i| (i * 7 % 251) as u8).collect();
+            let padding = vec![252; c];
+            for first in 0..w.positions() {
+                let mut out = vec![255; (w.positions() - first) * w.columns];
+                unfold(&w, &image, &padding, first, &mut out);
+                for (i, row) in out.chunks_exact(w.columns).enumerate() {
+                    let (y, x) = ((first + i) / out_side, (first + i) % out_side);
+                    let mut expected = vec![0; w.columns];
+                    let taps = &mut expected[..kernel * kernel * c];
+                    at_the_edge(&w, &image, &padding, [y, x], taps);
+                    assert_eq!(row, expected, "{w:?} {y} {x}");
+                }
+            }
         }
     }
 
