@@ -64,10 +64,9 @@ pub fn exp(x: f32) -> f32 {
 /// Beyond this [`power_of_two`] stays as it is: both it and one over it are normal numbers.
 pub(crate) const POWER_MAX: f32 = 125.0;
 /// 2^f for |f| <= 1/2, highest power first: our own minimax fit of the relative error.
-pub(crate) const POWER_P: [f32; 5] =
-    [9.570_102e-3, 5.591_786e-2, 2.402_474_4e-1, 6.931_218e-1, 9.999_993e-1];
+pub(crate) const POWER_P: [f32; 4] = [5.517_167e-2, 2.426_111_3e-1, 6.932_61e-1, 9.999_280_6e-1];
 
-/// 2 to the power `x`, relative error below 4e-6, with `x` clamped to -125..=125 and -125 for NaN: what
+/// 2 to the power `x`, relative error below 8e-5, with `x` clamped to -125..=125 and -125 for NaN: what
 /// gates and probabilities need that become 8-bit codes.
 #[inline]
 #[expect(clippy::manual_clamp, reason = "`clamp` keeps NaN")]
@@ -88,7 +87,7 @@ pub fn sigmoid(x: f32) -> f32 {
     1.0 / (1.0 + power_of_two(x * -LOG2_E))
 }
 
-/// Coefficients of [`gated`] with which it is the Gaussian error linear unit `x * Phi(x)` to 3e-5.
+/// Coefficients of [`gated`] with which it is the Gaussian error linear unit `x * Phi(x)` to 5e-5.
 /// Our own minimax fit of the logit of Phi.
 pub const GELU: [f32; 3] = [1.595_015_5, 0.074_011_15, -7.029_988_6e-4];
 /// The same for GELU's tanh form, which is this expression.
@@ -137,14 +136,14 @@ mod tests {
     }
 
     #[test]
-    fn power_of_two_is_within_4e_6_of_the_true_value() {
+    fn power_of_two_is_within_8e_5_of_the_true_value() {
         let (mut x, mut worst) = (-125.0f32, 0.0f64);
         while x <= 125.0 {
             let truth = libm::exp2(f64::from(x));
             worst = worst.max(((f64::from(power_of_two(x)) - truth) / truth).abs());
             x += 0.001_37;
         }
-        assert!(worst < 4e-6, "relative error {worst:e}");
+        assert!(worst < 8e-5, "relative error {worst:e}");
         assert_eq!(power_of_two(f32::NAN), power_of_two(-125.0));
         assert_eq!(power_of_two(f32::INFINITY), power_of_two(125.0));
         assert!(power_of_two(-126.0).is_normal() && (1.0 / power_of_two(126.0)).is_normal());
@@ -181,11 +180,11 @@ mod tests {
             let x = i as f32 * 0.01;
             let wide = f64::from(x);
             let phi = 0.5 * (1.0 + libm::erf(wide / core::f64::consts::SQRT_2));
-            close(gated(x, GELU), wide * phi, 3e-5);
+            close(gated(x, GELU), wide * phi, 5e-5);
             let inner = (2.0 / core::f64::consts::PI).sqrt() * (wide + 0.044_715 * wide.powi(3));
             // Below -6 the square is cut off, where both are zero for an encoder.
-            close(gated(x, GELU_TANH), 0.5 * wide * (1.0 + inner.tanh()), 1e-5);
-            close(gated(x, QUICK_GELU), wide / (1.0 + (-1.702 * wide).exp()), 1e-5);
+            close(gated(x, GELU_TANH), 0.5 * wide * (1.0 + inner.tanh()), 3e-5);
+            close(gated(x, QUICK_GELU), wide / (1.0 + (-1.702 * wide).exp()), 3e-5);
             close(hard_swish(x), wide * (wide / 6.0 + 0.5).clamp(0.0, 1.0), 1e-5);
         }
     }

@@ -232,12 +232,12 @@ pub(super) unsafe fn store_sums<V: Lanes>(sums: &[[i32; LANES]], plain: &Plain<V
         for (i, group) in groups.iter().enumerate() {
             let mut y = [V::splat(0.0); PLAIN_ROWS];
             for (y, sums) in y.iter_mut().zip(group) {
-                *y = V::load_sums(sums.as_ptr(), core::ptr::null(), 0);
+                *y = V::load_sums(sums.as_ptr());
             }
             plain.store(i * PLAIN_ROWS, y);
         }
         for (i, sums) in rest.iter().enumerate() {
-            let real = V::load_sums(sums.as_ptr(), core::ptr::null(), 0);
+            let real = V::load_sums(sums.as_ptr());
             plain.store(groups.len() * PLAIN_ROWS + i, [real]);
         }
     }
@@ -294,8 +294,8 @@ impl<V: Lanes> Plain<V> {
     }
 }
 
-/// Whether the channels from `n` on are a whole panel of rows with units of their own that become reals,
-/// as a transformer's are.
+/// Whether the channels from `n` on are a whole panel of rows with units of their own that become reals
+/// without bounds, as a transformer's are.
 #[inline(always)]
 fn are_tokens(end: &End, n: usize) -> bool {
     let End { q, row_scale, row_zero, added, sink, .. } = end;
@@ -303,6 +303,7 @@ fn are_tokens(end: &End, n: usize) -> bool {
         && !row_scale.is_empty()
         && !row_zero.is_empty()
         && q.steps.is_none()
+        && !q.is_bounded()
         && n + LANES <= end.n
 }
 
@@ -352,9 +353,9 @@ unsafe fn tokens<V: Lanes, C: Curve, const N: usize>(
     unsafe {
         let (zero, scale) = (end.row_zero.as_ptr().add(r), end.row_scale.as_ptr().add(r));
         for (i, y) in y.iter_mut().enumerate() {
-            let factor = -i32::from(*zero.add(i));
             let scale = V::splat(*scale.add(i)).mul(units.scale);
-            *y = V::load_sums(sums[i].as_ptr(), columns, factor).mul_add(scale, units.bias);
+            let sums = V::load_sums_less(sums[i].as_ptr(), columns, *zero.add(i));
+            *y = sums.mul_add(scale, units.bias);
         }
         y = units.curve.of(y);
         for (i, y) in y.into_iter().enumerate() {
@@ -363,7 +364,7 @@ unsafe fn tokens<V: Lanes, C: Curve, const N: usize>(
                 Some(added) => y.add(V::load(added.as_ptr().add(at))),
                 None => y,
             };
-            units.clamped(y).store(out.at(at));
+            y.store(out.at(at));
         }
     }
 }
@@ -434,15 +435,13 @@ impl<V: Lanes, C: Curve> Panel<'_, V, C> {
         unsafe {
             let mut y = [V::splat(0.0); N];
             for (i, y) in y.iter_mut().enumerate() {
-                let mut factor = 0;
-                if !end.row_zero.is_empty() {
-                    factor = -i32::from(*end.row_zero.as_ptr().add(r + i));
-                }
-                *y = V::load_sums(
-                    sums[i].as_ptr(),
-                    end.column_sums.as_ptr().wrapping_add(n),
-                    factor,
-                );
+                let sums = sums[i].as_ptr();
+                *y = if end.row_zero.is_empty() {
+                    V::load_sums(sums)
+                } else {
+                    let zero = *end.row_zero.as_ptr().add(r + i);
+                    V::load_sums_less(sums, end.column_sums.as_ptr().add(n), zero)
+                };
             }
             let mut row_scale = None;
             if !end.row_scale.is_empty() {

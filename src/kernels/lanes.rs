@@ -8,6 +8,15 @@ use super::end::{self, Plain};
 use super::{LANES, scalar};
 use crate::math;
 
+/// Functions of several values at once, each step for all of them: one value's steps wait for each other.
+macro_rules! each {
+    ($value:ident of $values:ident: $result:expr) => {
+        for $value in &mut $values {
+            *$value = $result;
+        }
+    };
+}
+
 pub(super) trait Lanes: Copy {
     fn splat(x: f32) -> Self;
     /// # Safety
@@ -36,6 +45,16 @@ pub(super) trait Lanes: Copy {
         unsafe { self.max(Self::splat(0.0)).min(Self::splat(255.0)).store_codes(at) }
     }
 
+    /// [`store_rounded`](Self::store_rounded) of `self * factor + summand`.
+    ///
+    /// # Safety
+    /// [`LANES`] summands can be read and codes written.
+    #[inline(always)]
+    unsafe fn store_scaled(self, factor: Self, summand: *const f32, at: *mut u8) {
+        // SAFETY: the caller's promise.
+        unsafe { self.mul_add(factor, Self::load(summand)).store_rounded(at) }
+    }
+
     /// [`store_rounded`](Self::store_rounded) for four rows, the first one to `at` and each `stride` codes
     /// on.
     ///
@@ -59,11 +78,16 @@ pub(super) trait Lanes: Copy {
         unsafe { end::store_sums(sums, plain) }
     }
 
-    /// `sum + factor * column`, wrapping, as floats; a factor of 0 reads no columns.
+    /// Sums as floats.
+    ///
+    /// # Safety
+    /// [`LANES`] sums can be read.
+    unsafe fn load_sums(sums: *const i32) -> Self;
+    /// `sum - zero * column`, wrapping, as floats.
     ///
     /// # Safety
     /// [`LANES`] values can be read on both sides.
-    unsafe fn load_sums(sums: *const i32, columns: *const i32, factor: i32) -> Self;
+    unsafe fn load_sums_less(sums: *const i32, columns: *const i32, zero: u8) -> Self;
     /// Rounds values in -127..=127 half to even; byte i of group l is lane l of `fours[i]`.
     ///
     /// # Safety
@@ -84,6 +108,26 @@ pub(super) trait Lanes: Copy {
     fn round(self) -> Self;
     /// Times 2 to the power of whole numbers `n`; neither side of it leaves the normal numbers.
     fn times_power_of_two(self, n: Self) -> Self;
+
+    /// [`math::power_of_two`] of values in -125..=125.
+    #[inline(always)]
+    fn power_inside<const N: usize>(x: [Self; N]) -> [Self; N] {
+        let (mut n, mut f) = (x, x);
+        each!(n of n: n.round());
+        for (f, n) in f.iter_mut().zip(n) {
+            *f = f.sub(n);
+        }
+        let mut p = [Self::splat(math::POWER_P[0]); N];
+        for c in &math::POWER_P[1..] {
+            for (p, f) in p.iter_mut().zip(f) {
+                *p = p.mul_add(f, Self::splat(*c));
+            }
+        }
+        for (p, n) in p.iter_mut().zip(n) {
+            *p = p.times_power_of_two(n);
+        }
+        p
+    }
 
     /// Rounds values in -127..=127 half to even.
     #[inline(always)]
@@ -189,42 +233,13 @@ pub(super) trait Lanes: Copy {
     }
 }
 
-/// Functions of several values at once, each step for all of them: one value's steps wait for each other.
-macro_rules! each {
-    ($value:ident of $values:ident: $result:expr) => {
-        for $value in &mut $values {
-            *$value = $result;
-        }
-    };
-}
-
 /// [`math::power_of_two`].
 #[inline(always)]
 pub(super) fn power_of_two<V: Lanes, const N: usize>(x: [V; N]) -> [V; N] {
     let set = V::splat;
     let mut t = x;
     each!(t of t: t.max(set(-math::POWER_MAX)).min(set(math::POWER_MAX)));
-    power_inside(t)
-}
-
-/// [`math::power_of_two`] of values in -125..=125.
-#[inline(always)]
-pub(super) fn power_inside<V: Lanes, const N: usize>(x: [V; N]) -> [V; N] {
-    let (mut n, mut f) = (x, x);
-    each!(n of n: n.round());
-    for (f, n) in f.iter_mut().zip(n) {
-        *f = f.sub(n);
-    }
-    let mut p = [V::splat(math::POWER_P[0]); N];
-    for c in &math::POWER_P[1..] {
-        for (p, f) in p.iter_mut().zip(f) {
-            *p = p.mul_add(f, V::splat(*c));
-        }
-    }
-    for (p, n) in p.iter_mut().zip(n) {
-        *p = p.times_power_of_two(n);
-    }
-    p
+    V::power_inside(t)
 }
 
 /// [`math::sigmoid`].

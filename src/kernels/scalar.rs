@@ -179,8 +179,10 @@ fn moments(row: &[f32], epsilon: f32) -> [f32; 2] {
 #[expect(clippy::manual_clamp, reason = "`clamp` keeps NaN")]
 pub(super) fn quantize(q: &Quantize, row: &[f32], codes: &mut [u8]) -> (f32, u8) {
     let moments = q.epsilon.map(|epsilon| moments(row, epsilon));
+    let over = moments.map_or(1.0, |[_, over]| over);
+    // Before the division by the deviation, which keeps their order.
     let value = |i: usize| {
-        let x = moments.map_or(row[i], |[mean, over]| (row[i] - mean) * over);
+        let x = moments.map_or(row[i], |[mean, _]| row[i] - mean);
         q.factors.get(i).map_or(x, |factor| x * factor)
     };
     let (mut least, mut greatest) = (0.0f32, 0.0f32);
@@ -188,9 +190,10 @@ pub(super) fn quantize(q: &Quantize, row: &[f32], codes: &mut [u8]) -> (f32, u8)
         (least, greatest) = (least.min(value(i)), greatest.max(value(i)));
     }
     codes.fill(0);
-    let Some(steps) = row_steps(least, greatest) else { return (1.0, 0) };
+    let Some(steps) = row_steps(least * over, greatest * over) else { return (1.0, 0) };
+    let per_unit = steps.per_unit * over;
     for (i, code) in codes.iter_mut().enumerate().take(row.len()) {
-        let y = math::mul_add(value(i), steps.per_unit, steps.zero);
+        let y = math::mul_add(value(i), per_unit, steps.zero);
         *code = math::round_even(y.max(0.0).min(255.0)) as u8;
     }
     (steps.step, steps.zero as u8)

@@ -2,7 +2,7 @@
 //! instruction set (see [`stamp`]). `scalar` is what they must equal.
 
 use super::end::{Curve, Units};
-use super::lanes::{Lanes, power_inside};
+use super::lanes::Lanes;
 use super::{LANES, Quantize, Requant, Values, scalar};
 use crate::math;
 
@@ -74,6 +74,21 @@ pub(super) use stamp;
 // of the one before instead of ending early: what is done twice gives the same twice. Rows shorter than
 // a run are left to the specification.
 
+/// Does `$body` for the place of each run of `$len` values, which are one run at least.
+macro_rules! runs {
+    ($len:expr, |$at:ident| $body:block) => {{
+        let len: usize = $len;
+        for i in 0..len / LANES {
+            let $at = i * LANES;
+            $body
+        }
+        if !len.is_multiple_of(LANES) {
+            let $at = len - LANES;
+            $body
+        }
+    }};
+}
+
 /// Values of the run from `at` on.
 #[inline(always)]
 fn run(len: usize, at: usize) -> usize {
@@ -98,9 +113,9 @@ fn load_rest<V: Lanes>(row: &[f32], fill: f32) -> V {
     unsafe { V::load_part(row.as_ptr().add(whole), row.len() - whole, fill) }
 }
 
-/// Mean and one over the deviation of a row.
+/// Mean and one over the deviation of a row, and its least and greatest values by lanes, if they are wanted.
 #[inline(always)]
-fn moments<V: Lanes>(row: &[f32], epsilon: f32) -> [f32; 2] {
+fn moments<V: Lanes, const BOUNDS: bool>(row: &[f32], epsilon: f32) -> ([f32; 2], [V; 2]) {
     let (mut sum, mut squares) = (V::splat(0.0), V::splat(0.0));
     let (whole, rest) = row.as_chunks::<LANES>();
     for run in whole {
@@ -112,16 +127,25 @@ fn moments<V: Lanes>(row: &[f32], epsilon: f32) -> [f32; 2] {
     }
     let mean = sum.tree() / row.len() as f32;
     let middle = V::splat(mean);
+    let [mut least, mut greatest] = [middle; 2];
     for run in whole {
         // SAFETY: LANES values.
-        let x = unsafe { V::load(run.as_ptr()) }.sub(middle);
+        let x = unsafe { V::load(run.as_ptr()) };
+        if BOUNDS {
+            (least, greatest) = (x.min(least), x.max(greatest));
+        }
+        let x = x.sub(middle);
         squares = x.mul_add(x, squares);
     }
     if !rest.is_empty() {
-        let x = load_rest::<V>(row, mean).sub(middle);
+        let x = load_rest::<V>(row, mean);
+        if BOUNDS {
+            (least, greatest) = (x.min(least), x.max(greatest));
+        }
+        let x = x.sub(middle);
         squares = x.mul_add(x, squares);
     }
-    [mean, scalar::over_deviation(squares.tree(), row.len(), epsilon)]
+    ([mean, scalar::over_deviation(squares.tree(), row.len(), epsilon)], [least, greatest])
 }
 
 /// A row before it becomes codes, see [`Quantize`].
@@ -130,7 +154,6 @@ struct Source<'a, V> {
     row: &'a [f32],
     factors: &'a [f32],
     mean: V,
-    over: V,
 }
 
 impl<V: Lanes> Source<'_, V> {
@@ -144,7 +167,7 @@ impl<V: Lanes> Source<'_, V> {
         unsafe {
             let mut x = load::<V>(self.row, at);
             if NORM {
-                x = x.sub(self.mean).mul(self.over);
+                x = x.sub(self.mean);
             }
             if FACTORS {
                 x = x.mul(load(self.factors, at));
@@ -171,34 +194,38 @@ fn quantize_as<V: Lanes, const NORM: bool, const FACTORS: bool>(
     row: &[f32],
     codes: &mut [u8],
 ) -> (f32, u8) {
-    let [mean, over] = match q.epsilon {
-        Some(epsilon) if NORM => moments::<V>(row, epsilon),
-        _ => [0.0; 2],
+    let ([mean, over], [mut least, mut greatest]) = match q.epsilon {
+        // Without factors the bounds are those of the row itself: what follows keeps the order.
+        Some(epsilon) if NORM && FACTORS => moments::<V, false>(row, epsilon),
+        Some(epsilon) if NORM => moments::<V, true>(row, epsilon),
+        _ => ([0.0, 1.0], [V::splat(0.0); 2]),
     };
-    let source = Source { row, factors: q.factors, mean: V::splat(mean), over: V::splat(over) };
-    let last = row.len() - LANES;
-    let (mut least, mut greatest) = (V::splat(0.0), V::splat(0.0));
-    for at in (0..row.len()).step_by(LANES) {
-        // SAFETY: the run is inside of the row.
-        let x = unsafe { source.load::<NORM, FACTORS>(at.min(last)) };
-        (least, greatest) = (x.min(least), x.max(greatest));
+    let source = Source { row, factors: q.factors, mean: V::splat(mean) };
+    if NORM && !FACTORS {
+        (least, greatest) = (least.sub(source.mean), greatest.sub(source.mean));
+    } else {
+        [least, greatest] = [V::splat(0.0); 2];
+        runs!(row.len(), |at| {
+            // SAFETY: the run is inside of the row.
+            let x = unsafe { source.load::<NORM, FACTORS>(at) };
+            (least, greatest) = (x.min(least), x.max(greatest));
+        });
     }
     let (least, greatest) = (-least.neg().greatest(0.0), greatest.greatest(0.0));
-    let Some(steps) = scalar::row_steps(least, greatest) else {
+    let Some(steps) = scalar::row_steps(least * over, greatest * over) else {
         codes.fill(0);
         return (1.0, 0);
     };
     let (codes, rest) = codes.split_at_mut(row.len());
     rest.fill(0);
-    let (per_unit, zero) = (V::splat(steps.per_unit), V::splat(steps.zero));
-    for at in (0..row.len()).step_by(LANES) {
-        let at = at.min(last);
+    let (per_unit, zero) = (V::splat(steps.per_unit * over), [steps.zero; LANES]);
+    runs!(row.len(), |at| {
         // SAFETY: the run is inside of the row, and the codes are as long.
         unsafe {
-            let y = source.load::<NORM, FACTORS>(at).mul_add(per_unit, zero);
-            y.store_rounded(codes.as_mut_ptr().add(at));
+            let x = source.load::<NORM, FACTORS>(at);
+            x.store_scaled(per_unit, zero.as_ptr(), codes.as_mut_ptr().add(at));
         }
-    }
+    });
     (steps.step, steps.zero as u8)
 }
 
@@ -213,17 +240,15 @@ pub(super) fn normalize<V: Lanes>(
     if row.len() < LANES {
         return scalar::normalize(epsilon, gain, shift, row, out);
     }
-    let [mean, over] = moments::<V>(row, epsilon);
+    let ([mean, over], _) = moments::<V, false>(row, epsilon);
     let (mean, over) = (V::splat(mean), V::splat(over));
-    let last = row.len() - LANES;
-    for at in (0..row.len()).step_by(LANES) {
-        let at = at.min(last);
+    runs!(row.len(), |at| {
         // SAFETY: the run is inside of the row, and all are as long.
         unsafe {
             let x = load::<V>(row, at).sub(mean).mul(over);
             x.mul_add(load(gain, at), load(shift, at)).store(out.as_mut_ptr().add(at));
         }
-    }
+    });
 }
 
 #[inline(always)]
@@ -231,24 +256,22 @@ pub(super) fn softmax<V: Lanes>(row: &[f32], codes: &mut [u8]) -> f32 {
     if row.len() < LANES {
         return scalar::softmax(row, codes);
     }
-    let last = row.len() - LANES;
     let mut greatest = V::splat(f32::MIN);
-    for at in (0..row.len()).step_by(LANES) {
+    runs!(row.len(), |at| {
         // SAFETY: the run is inside of the row.
-        greatest = unsafe { load::<V>(row, at.min(last)) }.max(greatest);
-    }
+        greatest = unsafe { load::<V>(row, at) }.max(greatest);
+    });
     let greatest = V::splat(greatest.greatest(f32::MIN));
     let (codes, rest) = codes.split_at_mut(row.len());
     rest.fill(0);
-    for at in (0..row.len()).step_by(LANES) {
-        let at = at.min(last);
+    runs!(row.len(), |at| {
         // SAFETY: the run is inside of the row, and the codes are as long.
         unsafe {
             let t = load::<V>(row, at).sub(greatest).mul(V::splat(math::LOG2_E));
-            let [power] = power_inside([t.max(V::splat(-math::POWER_MAX))]);
+            let [power] = V::power_inside([t.max(V::splat(-math::POWER_MAX))]);
             power.mul(V::splat(255.0)).store_codes(codes.as_mut_ptr().add(at));
         }
-    }
+    });
     scalar::over_total(codes)
 }
 
@@ -284,13 +307,12 @@ pub(super) fn pack_key<V: Lanes>(row: &[f32], packed: &mut [i8], lane: usize) ->
     if row.len() < LANES {
         return scalar::pack_key(row, packed, lane);
     }
-    let last = row.len() - LANES;
     let (mut least, mut greatest) = (V::splat(0.0), V::splat(0.0));
-    for at in (0..row.len()).step_by(LANES) {
+    runs!(row.len(), |at| {
         // SAFETY: the run is inside of the row.
-        let x = unsafe { load::<V>(row, at.min(last)) };
+        let x = unsafe { load::<V>(row, at) };
         (least, greatest) = (x.min(least), x.max(greatest));
-    }
+    });
     let [per_unit, step] = scalar::symmetric_steps(widest(least, greatest).greatest(0.0));
     let per_unit = V::splat(per_unit);
     let mut total = V::splat(0.0);

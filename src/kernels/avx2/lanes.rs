@@ -88,18 +88,25 @@ impl Lanes for F32x16 {
     }
 
     #[inline(always)]
-    unsafe fn load_sums(sums: *const i32, columns: *const i32, factor: i32) -> Self {
+    unsafe fn load_sums(sums: *const i32) -> Self {
         // SAFETY: the caller's promise.
         unsafe {
+            let half = |i: usize| _mm256_loadu_si256(sums.add(i * HALF).cast());
+            F32x16([_mm256_cvtepi32_ps(half(0)), _mm256_cvtepi32_ps(half(1))])
+        }
+    }
+
+    #[inline(always)]
+    unsafe fn load_sums_less(sums: *const i32, columns: *const i32, zero: u8) -> Self {
+        // SAFETY: the caller's promise.
+        unsafe {
+            let zero = _mm256_set1_epi32(zero.into());
             let mut halves = [_mm256_setzero_ps(); 2];
             for (i, half) in halves.iter_mut().enumerate() {
-                let mut sums = _mm256_loadu_si256(sums.add(i * HALF).cast());
-                if factor != 0 {
-                    let columns = _mm256_loadu_si256(columns.add(i * HALF).cast());
-                    let more = _mm256_mullo_epi32(columns, _mm256_set1_epi32(factor));
-                    sums = _mm256_add_epi32(sums, more);
-                }
-                *half = _mm256_cvtepi32_ps(sums);
+                let sums = _mm256_loadu_si256(sums.add(i * HALF).cast());
+                let columns = _mm256_loadu_si256(columns.add(i * HALF).cast());
+                let less = _mm256_sub_epi32(sums, _mm256_mullo_epi32(columns, zero));
+                *half = _mm256_cvtepi32_ps(less);
             }
             F32x16(halves)
         }

@@ -75,15 +75,18 @@ impl Lanes for F32x16 {
     }
 
     #[inline(always)]
-    unsafe fn load_sums(sums: *const i32, columns: *const i32, factor: i32) -> Self {
+    unsafe fn load_sums(sums: *const i32) -> Self {
+        // SAFETY: the caller's promise.
+        F32x16(unsafe { _mm512_cvtepi32_ps(_mm512_loadu_si512(sums.cast())) })
+    }
+
+    #[inline(always)]
+    unsafe fn load_sums_less(sums: *const i32, columns: *const i32, zero: u8) -> Self {
         // SAFETY: the caller's promise.
         unsafe {
-            let mut sums = _mm512_loadu_si512(sums.cast());
-            if factor != 0 {
-                let columns = _mm512_loadu_si512(columns.cast());
-                let more = _mm512_mullo_epi32(columns, _mm512_set1_epi32(factor));
-                sums = _mm512_add_epi32(sums, more);
-            }
+            let columns = _mm512_loadu_si512(columns.cast());
+            let less = _mm512_mullo_epi32(columns, _mm512_set1_epi32(zero.into()));
+            let sums = _mm512_sub_epi32(_mm512_loadu_si512(sums.cast()), less);
             F32x16(_mm512_cvtepi32_ps(sums))
         }
     }

@@ -2,7 +2,7 @@
 
 use core::arch::aarch64::*;
 
-use super::{QUARTER, QUARTERS, rounded};
+use super::{QUARTER, QUARTERS, power, rounded};
 use crate::kernels::LANES;
 use crate::kernels::end::Plain;
 use crate::kernels::lanes::Lanes;
@@ -118,17 +118,23 @@ impl Lanes for F32x16 {
     }
 
     #[inline(always)]
-    unsafe fn load_sums(sums: *const i32, columns: *const i32, factor: i32) -> Self {
+    unsafe fn load_sums(sums: *const i32) -> Self {
         // SAFETY: the caller's promise.
         unsafe {
-            let mut s = vld1q_s32_x4(sums);
-            if factor != 0 {
-                let w = vld1q_s32_x4(columns);
-                s.0 = vmlaq_n_s32(s.0, w.0, factor);
-                s.1 = vmlaq_n_s32(s.1, w.1, factor);
-                s.2 = vmlaq_n_s32(s.2, w.2, factor);
-                s.3 = vmlaq_n_s32(s.3, w.3, factor);
-            }
+            let s = vld1q_s32_x4(sums);
+            F32x16([vcvtq_f32_s32(s.0), vcvtq_f32_s32(s.1), vcvtq_f32_s32(s.2), vcvtq_f32_s32(s.3)])
+        }
+    }
+
+    #[inline(always)]
+    unsafe fn load_sums_less(sums: *const i32, columns: *const i32, zero: u8) -> Self {
+        // SAFETY: the caller's promise.
+        unsafe {
+            let (mut s, w, zero) = (vld1q_s32_x4(sums), vld1q_s32_x4(columns), i32::from(zero));
+            s.0 = vmlsq_n_s32(s.0, w.0, zero);
+            s.1 = vmlsq_n_s32(s.1, w.1, zero);
+            s.2 = vmlsq_n_s32(s.2, w.2, zero);
+            s.3 = vmlsq_n_s32(s.3, w.3, zero);
             F32x16([vcvtq_f32_s32(s.0), vcvtq_f32_s32(s.1), vcvtq_f32_s32(s.2), vcvtq_f32_s32(s.3)])
         }
     }
@@ -208,6 +214,22 @@ impl Lanes for F32x16 {
     unsafe fn store_rounded(self, at: *mut u8) {
         // SAFETY: the caller's promise.
         unsafe { vst1q_u8(at, saturated(self)) };
+    }
+
+    #[inline(always)]
+    unsafe fn store_scaled(self, factor: Self, summand: *const f32, at: *mut u8) {
+        // SAFETY: the caller's promise.
+        unsafe { rounded::store_scaled(self, factor.0[0], summand, at) };
+    }
+
+    #[inline(always)]
+    fn power_inside<const N: usize>(x: [Self; N]) -> [Self; N] {
+        let mut powers = x;
+        for x in &mut powers {
+            // SAFETY: as in `each`.
+            *x = unsafe { power::power_inside(*x) };
+        }
+        powers
     }
 
     #[inline(always)]

@@ -10,6 +10,7 @@ mod float;
 mod gemm;
 mod lanes;
 mod packed;
+mod power;
 mod rounded;
 
 use super::{Isa, Kernels, LANES, dots, end, scalar, vector};

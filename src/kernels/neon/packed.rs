@@ -2,6 +2,7 @@
 //! order in which the tiles read them, and meet all panels while they stay in the cache.
 
 use core::arch::aarch64::*;
+use core::arch::asm;
 use core::ops::Range;
 
 use super::finish;
@@ -111,8 +112,13 @@ impl Tiles {
                 let mut weights = &g.w.data[p * g.w.panel_len()..][..g.w.panel_len()];
                 let columns = &g.w.sums[p * LANES..][..LANES];
                 let mut starts = [0; LANES];
-                for (start, sum) in starts.iter_mut().zip(columns) {
-                    *start = i32::from(self.taken).wrapping_mul(*sum);
+                let (fours, _) = starts.as_chunks_mut::<4>();
+                for (start, sum) in fours.iter_mut().zip(columns.as_chunks::<4>().0) {
+                    // SAFETY: four sums are read and written.
+                    unsafe {
+                        let sum = vld1q_s32(sum.as_ptr());
+                        vst1q_s32(start.as_mut_ptr(), vmulq_n_s32(sum, i32::from(self.taken)));
+                    }
                 }
                 // SAFETY: the packed rows and the panel have `groups` groups; there are sums for every
                 // row of the block and one more.
@@ -186,15 +192,59 @@ unsafe fn pack_row<const N: usize>(
     let mut to = to;
     // SAFETY: the caller's promise.
     unsafe {
-        for i in 0..whole {
-            spread::<N>(veorq_u8(vld1q_u8(row.add(i * RUN)), taken), to, stride, RUN / N);
-            to = to.wrapping_add(RUN / N * stride);
+        if whole > 0 {
+            to = spread_runs::<N>(row, whole, taken, to, stride);
         }
         if rest > 0 {
             let codes = load_rest(row.add(whole * RUN), rest, whole > 0);
             spread::<N>(veorq_u8(codes, taken), to, stride, rest.div_ceil(N));
         }
     }
+}
+
+/// [`spread`] for `count` whole runs of codes, at least one; returns where the next one goes. The compiler adds
+/// up addresses that a store can go on to by itself.
+///
+/// # Safety
+/// The codes can be read, and they have a place.
+#[inline]
+#[target_feature(enable = "neon")]
+unsafe fn spread_runs<const N: usize>(
+    row: *const u8,
+    count: usize,
+    taken: uint8x16_t,
+    to: *mut u8,
+    stride: usize,
+) -> *mut u8 {
+    let mut to = to;
+    macro_rules! runs {
+        ($($store:literal)*) => {
+            asm!(
+                "2:",
+                "ldr {codes:q}, [{row}], #16",
+                "eor {codes:v}.16b, {codes:v}.16b, {taken:v}.16b",
+                $(concat!("st1 {{{codes:v}", $store, ", [{to}], {stride}"),)*
+                "subs {count}, {count}, #1",
+                "b.ne 2b",
+                codes = out(vreg) _,
+                taken = in(vreg) taken,
+                row = inout(reg) row => _,
+                to = inout(reg) to,
+                stride = in(reg) stride,
+                count = inout(reg) count => _,
+                options(nostack),
+            )
+        };
+    }
+    // SAFETY: the caller's promise.
+    unsafe {
+        if N == GROUP {
+            runs!(".d}}[0]" ".d}}[1]");
+        } else {
+            runs!(".s}}[0]" ".s}}[1]" ".s}}[2]" ".s}}[3]");
+        }
+    }
+    to
 }
 
 /// Fewer than [`RUN`] codes; they may follow others.

@@ -1,6 +1,7 @@
-//! Codes of rows of sums. A fused multiply-add puts its result where the bias was, which the compiler copies
+//! Codes of rows of sums or of values. A fused multiply-add puts its result where the bias was, which the compiler copies
 //! there, register by register, for every row; one instruction loads all four.
 
+use core::arch::aarch64::float32x4_t;
 use core::arch::asm;
 
 use super::lanes::F32x16;
@@ -17,7 +18,13 @@ macro_rules! row {
             "fmla v", $f, ".4s, v", $b, ".4s, v17.4s\n",
             "fmla v", $g, ".4s, v", $c, ".4s, v18.4s\n",
             "fmla v", $h, ".4s, v", $d, ".4s, v19.4s\n",
-            // To whole numbers of no sign, then to fewer bits: what lies outside becomes the nearest code.
+            row!(codes $e $f $g $h),
+            "st1 {{v", $e, ".16b}}, [{at}], {stride}\n",
+        )
+    };
+    // To whole numbers of no sign, then to fewer bits: what lies outside becomes the nearest code.
+    (codes $e:literal $f:literal $g:literal $h:literal) => {
+        concat!(
             row!(each "fcvtnu" $e $f $g $h),
             "uqxtn v", $e, ".4h, v", $e, ".4s\n",
             "uqxtn v", $g, ".4h, v", $g, ".4s\n",
@@ -25,7 +32,6 @@ macro_rules! row {
             "uqxtn2 v", $g, ".8h, v", $h, ".4s\n",
             "uqxtn v", $e, ".8b, v", $e, ".8h\n",
             "uqxtn2 v", $e, ".16b, v", $g, ".8h\n",
-            "st1 {{v", $e, ".16b}}, [{at}], {stride}\n",
         )
     };
     (each $name:literal $a:literal $b:literal $c:literal $d:literal) => {
@@ -74,6 +80,42 @@ pub(super) unsafe fn store_sums(sums: &[[i32; LANES]], plain: &Plain<F32x16>) {
             out("v20") _, out("v21") _, out("v22") _, out("v23") _,
             out("v24") _, out("v25") _, out("v26") _, out("v27") _,
             options(nostack),
+        );
+    }
+}
+
+/// As [`Lanes::store_scaled`](crate::kernels::lanes::Lanes::store_scaled), with the factor of all lanes.
+///
+/// # Safety
+/// As there.
+#[inline]
+#[target_feature(enable = "neon")]
+pub(super) unsafe fn store_scaled(
+    x: F32x16,
+    factor: float32x4_t,
+    summand: *const f32,
+    at: *mut u8,
+) {
+    let [a, b, c, d] = x.0;
+    // SAFETY: the caller's promise.
+    unsafe {
+        asm!(
+            "ld1 {{v4.4s, v5.4s, v6.4s, v7.4s}}, [{summand}]",
+            "fmla v4.4s, {a:v}.4s, {factor:v}.4s",
+            "fmla v5.4s, {b:v}.4s, {factor:v}.4s",
+            "fmla v6.4s, {c:v}.4s, {factor:v}.4s",
+            "fmla v7.4s, {d:v}.4s, {factor:v}.4s",
+            row!(codes 4 5 6 7),
+            "str q4, [{at}]",
+            a = in(vreg) a,
+            b = in(vreg) b,
+            c = in(vreg) c,
+            d = in(vreg) d,
+            factor = in(vreg) factor,
+            summand = in(reg) summand,
+            at = in(reg) at,
+            out("v4") _, out("v5") _, out("v6") _, out("v7") _,
+            options(nostack, preserves_flags),
         );
     }
 }

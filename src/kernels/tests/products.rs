@@ -4,8 +4,9 @@ use std::vec::Vec;
 use super::*;
 
 /// The same product in every form: codes; codes with codes added; real from rows with units of their
-/// own, activation and steps, with reals added; the mean.
-fn products(kernels: &Kernels, pool: &Pool, case: &Product) -> (Vec<u8>, Vec<u8>, [Vec<u32>; 2]) {
+/// own, activation and steps, with reals added; the same without steps and bounds, and without anything added;
+/// the mean.
+fn products(kernels: &Kernels, pool: &Pool, case: &Product) -> (Vec<u8>, Vec<u8>, [Vec<u32>; 4]) {
     let Product { rows, k, n, stride, .. } = *case;
     // Places before, between and after the rows must stay as they were.
     let stride_out = n + 2;
@@ -25,6 +26,12 @@ fn products(kernels: &Kernels, pool: &Pool, case: &Product) -> (Vec<u8>, Vec<u8>
     let q = Requant { activation, steps, lo: -1e4, hi: 1e4, ..q };
     let added = Added::Real(&case.reals);
     kernels.gemm(pool, a, w, q, added, Out::Real(&mut real[1..]), stride_out);
+    let tokens = [added, Added::Nothing].map(|added| {
+        let mut tokens = vec![-1.5; rows * stride_out + 2];
+        let q = Requant { activation, ..Requant::to_real(q.scale, q.bias) };
+        kernels.gemm(pool, a, w, q, added, Out::Real(&mut tokens[1..]), stride_out);
+        bits(&tokens)
+    });
     let mut mean = vec![-1.0; n + 1];
     let q = Requant { activation: Activation::Linear, steps: None, lo: 0.0, hi: 200.5, ..q };
     kernels.gemm_mean(pool, a, w, q, &mut mean);
@@ -33,7 +40,8 @@ fn products(kernels: &Kernels, pool: &Pool, case: &Product) -> (Vec<u8>, Vec<u8>
         assert!(column < n || *kept == 0xa5, "place {i} between the rows");
     }
     assert_eq!(mean[n], -1.0);
-    (out, with_codes, [bits(&real), bits(&mean)])
+    let [with_reals, alone] = tokens;
+    (out, with_codes, [bits(&real), with_reals, alone, bits(&mean)])
 }
 
 struct Product {
