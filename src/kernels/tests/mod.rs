@@ -25,7 +25,7 @@ trait Draw {
     /// About normal, with this deviation.
     fn normal(&mut self, deviation: i32) -> i32 {
         let sum: i32 = (0..12).map(|_| (self.next() >> 16) as i32).sum();
-        (sum - 6 * (1 << 16)) * deviation >> 16
+        ((sum - 6 * (1 << 16)) * deviation) >> 16
     }
 
     fn floats(&mut self, len: usize, scale: f32) -> Vec<f32> {
