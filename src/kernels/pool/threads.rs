@@ -3,6 +3,7 @@
 use std::boxed::Box;
 use std::cell::UnsafeCell;
 use std::format;
+use std::ops::Range;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -43,14 +44,19 @@ struct State {
     /// The number of the job in the upper half, [`OPEN`], and the threads that have joined it.
     state: AtomicU64,
     job: UnsafeCell<Job>,
-    /// The next task of the job.
-    next: AtomicUsize,
+    /// The next task of each thread's share of the job. A thread begins with its own share, which is the same
+    /// part of every layer: what it wrote last is in its own cache. Then it helps the others.
+    next: Box<[Next]>,
     panicked: AtomicBool,
     stop: AtomicBool,
     sleeping: Box<[AtomicBool]>,
     /// One for each thread, the caller's last.
     scratch: Box<[Mutex<Vec<u8>>]>,
 }
+
+/// On a cache line of its own.
+#[repr(align(64))]
+struct Next(AtomicUsize);
 
 #[derive(Clone, Copy)]
 struct Job {
@@ -72,7 +78,7 @@ impl Pool {
         let shared = Arc::new(State {
             state: AtomicU64::new(0),
             job: UnsafeCell::new(Job { task: &|_, _| (), tasks: 0 }),
-            next: AtomicUsize::new(0),
+            next: (0..=workers).map(|_| Next(AtomicUsize::new(0))).collect(),
             panicked: AtomicBool::new(false),
             stop: AtomicBool::new(false),
             sleeping: (0..workers).map(|_| AtomicBool::new(false)).collect(),
@@ -110,7 +116,9 @@ impl Pool {
         let task: Task<'static> = unsafe { core::mem::transmute::<Task<'_>, Task<'static>>(f) };
         // SAFETY: no job is open and nobody is in the last one, see `Closing`.
         unsafe { *shared.job.get() = Job { task, tasks } };
-        shared.next.store(0, Ordering::Relaxed);
+        for (thread, next) in shared.next.iter().enumerate() {
+            next.0.store(shared.share(thread, tasks).start, Ordering::Relaxed);
+        }
         let number = shared.state.load(Ordering::Relaxed) & !(JOB - 1);
         // Before the look at who sleeps, as a thread looks at the job after it says that it sleeps.
         shared.state.store(number.wrapping_add(JOB) | OPEN, Ordering::SeqCst);
@@ -161,14 +169,24 @@ impl State {
         f(&mut Worker { index, scratch: &mut scratch });
     }
 
+    /// A thread's tasks of so many.
+    fn share(&self, thread: usize, tasks: usize) -> Range<usize> {
+        let threads = self.next.len();
+        thread * tasks / threads..(thread + 1) * tasks / threads
+    }
+
     /// Runs tasks until none is left.
     fn take(&self, job: Job, worker: &mut Worker) {
-        loop {
-            let task = self.next.fetch_add(1, Ordering::Relaxed);
-            if task >= job.tasks {
-                return;
+        let threads = self.next.len();
+        for thread in (worker.index..threads).chain(0..worker.index) {
+            let end = self.share(thread, job.tasks).end;
+            loop {
+                let task = self.next[thread].0.fetch_add(1, Ordering::Relaxed);
+                if task >= end {
+                    break;
+                }
+                (job.task)(task, worker);
             }
-            (job.task)(task, worker);
         }
     }
 
