@@ -1,6 +1,8 @@
+#[cfg(feature = "std")]
+use super::Cache;
 use super::cache::{Record, check};
 use super::fields::FieldsMut;
-use super::{AssetError, Cache, Tag, limits, panels};
+use super::{AssetError, Tag, limits, panels};
 
 /// One key to append: the unit vector `mean + scale * codes`.
 #[derive(Clone, Copy, Debug)]
