@@ -15,6 +15,7 @@ use tipcam::kernels::{
     Requant, Rows,
 };
 use tipcam::math::QUICK_GELU;
+use tipcam::random::Random;
 use zerocopy::FromBytes;
 
 mod shapes;
@@ -132,11 +133,9 @@ fn bytes(len: usize) -> AlignedBytes {
 
 /// Weights as a network has them: about normal, the greatest of a channel 3 to 4 deviations from 0.
 fn weights(bytes: &mut AlignedBytes) -> &[i8] {
-    for (i, byte) in bytes.iter_mut().enumerate() {
-        let random = (i as u64 + 1).wrapping_mul(0x9e37_79b9_7f4a_7c15);
-        let random = (random ^ random >> 30).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        let random = (random ^ random >> 27).wrapping_mul(0x94d0_49bb_1331_11eb);
-        let sum: i32 = random.to_be_bytes()[..6].iter().map(|b| i32::from(*b)).sum();
+    let mut random = Random::new(1);
+    for byte in bytes.iter_mut() {
+        let sum: i32 = random.draw().to_be_bytes()[..6].iter().map(|b| i32::from(*b)).sum();
         *byte = ((sum - 765) / 5).clamp(-127, 127) as u8;
     }
     <[i8]>::ref_from_bytes(bytes).expect("bytes have no alignment")

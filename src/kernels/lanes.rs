@@ -45,7 +45,7 @@ pub(super) trait Lanes: Copy {
         unsafe { self.max(Self::splat(0.0)).min(Self::splat(255.0)).store_codes(at) }
     }
 
-    /// [`store_rounded`](Self::store_rounded) of `self * factor + summand`.
+    /// [`store_rounded`](Self::store_rounded) of `self * factor + summand`; all lanes of the factor are the same.
     ///
     /// # Safety
     /// [`LANES`] summands can be read and codes written.

@@ -22,20 +22,29 @@ struct Sums([[i32; LANES]; ROWS_VNNI]);
 #[target_feature(enable = "avx2,fma,f16c")]
 pub(super) fn gemm(g: &Gemm, rows: Range<usize>, panels: Range<usize>, scratch: &mut [u8]) {
     if rows.len() <= FEW_ROWS {
-        return gemm_few(g, rows, panels);
+        gemm_few(g, rows, panels);
+    } else if Ahead::pays(g) {
+        gemm_split::<true>(g, rows, panels, scratch);
+    } else {
+        gemm_split::<false>(g, rows, panels, scratch);
     }
-    let tiles = match Ahead::pays(g) {
-        true => {
-            [tile::<1, true>, tile::<2, true>, tile::<3, true>, tile::<4, true>, tile::<ROWS, true>]
-        }
-        false => [
-            tile::<1, false>,
-            tile::<2, false>,
-            tile::<3, false>,
-            tile::<4, false>,
-            tile::<ROWS, false>,
-        ],
-    };
+}
+
+/// [`gemm`] with weights split.
+#[target_feature(enable = "avx2,fma,f16c")]
+fn gemm_split<const FETCH: bool>(
+    g: &Gemm,
+    rows: Range<usize>,
+    panels: Range<usize>,
+    scratch: &mut [u8],
+) {
+    let tiles = [
+        tile::<1, FETCH>,
+        tile::<2, FETCH>,
+        tile::<3, FETCH>,
+        tile::<4, FETCH>,
+        tile::<ROWS, FETCH>,
+    ];
     let mut sums = Sums([[0; LANES]; ROWS_VNNI]);
     let mut split = Split::new(g.w.k, scratch);
     for block in blocks(g, rows) {
@@ -73,24 +82,23 @@ fn gemm_few(g: &Gemm, rows: Range<usize>, panels: Range<usize>) {
 
 #[target_feature(enable = "avx2,fma,f16c,avxvnni")]
 pub(super) fn gemm_vnni(g: &Gemm, rows: Range<usize>, panels: Range<usize>, _: &mut [u8]) {
-    let tiles = match Ahead::pays(g) {
-        true => [
-            tile_vnni::<1, true>,
-            tile_vnni::<2, true>,
-            tile_vnni::<3, true>,
-            tile_vnni::<4, true>,
-            tile_vnni::<5, true>,
-            tile_vnni::<ROWS_VNNI, true>,
-        ],
-        false => [
-            tile_vnni::<1, false>,
-            tile_vnni::<2, false>,
-            tile_vnni::<3, false>,
-            tile_vnni::<4, false>,
-            tile_vnni::<5, false>,
-            tile_vnni::<ROWS_VNNI, false>,
-        ],
-    };
+    if Ahead::pays(g) {
+        gemm_vnni_as::<true>(g, rows, panels);
+    } else {
+        gemm_vnni_as::<false>(g, rows, panels);
+    }
+}
+
+#[target_feature(enable = "avx2,fma,f16c,avxvnni")]
+fn gemm_vnni_as<const FETCH: bool>(g: &Gemm, rows: Range<usize>, panels: Range<usize>) {
+    let tiles = [
+        tile_vnni::<1, FETCH>,
+        tile_vnni::<2, FETCH>,
+        tile_vnni::<3, FETCH>,
+        tile_vnni::<4, FETCH>,
+        tile_vnni::<5, FETCH>,
+        tile_vnni::<ROWS_VNNI, FETCH>,
+    ];
     let mut sums = Sums([[0; LANES]; ROWS_VNNI]);
     for block in blocks(g, rows) {
         let parts = Parts::new(block, tiles.len());
