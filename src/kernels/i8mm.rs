@@ -4,7 +4,7 @@
 use core::arch::asm;
 use core::ops::Range;
 
-use super::neon::{Tile, Tiles};
+use super::neon::{Tile, Tiles, codes};
 use super::{Gemm, Isa, Kernels, LANES, dotprod};
 
 static KERNELS: Kernels = Kernels { isa: Isa::I8mm, gemm, depthwise, ..dotprod::KERNELS };
@@ -22,7 +22,7 @@ fn gemm(g: &Gemm, rows: Range<usize>, panels: Range<usize>, scratch: &mut [u8]) 
     unsafe { TILES.product(g, rows, panels, scratch) }
 }
 
-static TILES: Tiles = Tiles { rows: &[6, 4, 2], group: 8, taken: 0, arrange: Some(arrange), sums };
+static TILES: Tiles = Tiles { rows: &[6, 4, 2], taken: 0, arrange: Some(arrange), sums };
 
 /// The order of the tiles: `[groups of 8 inputs][channels][8]`.
 ///
@@ -154,6 +154,29 @@ macro_rules! part {
     };
 }
 
+/// The same eight registers' codes, of the first row and of the second.
+macro_rules! codes_of_pair {
+    (
+        $s0:literal $s1:literal $s2:literal $s3:literal
+        $s4:literal $s5:literal $s6:literal $s7:literal
+    ) => {
+        concat!(
+            codes_of_pair!(zip $s0 $s1 => 0 1),
+            codes_of_pair!(zip $s2 $s3 => 2 3),
+            codes_of_pair!(zip $s4 $s5 => $s0 $s1),
+            codes_of_pair!(zip $s6 $s7 => $s2 $s3),
+            codes!(0 2 $s0 $s2, 4 5 6 7, $s4 $s5 $s6 $s7),
+            codes!(1 3 $s1 $s3, 4 5 6 7, $s4 $s5 $s6 $s7),
+        )
+    };
+    (zip $a:literal $b:literal => $first:literal $second:literal) => {
+        concat!(
+            "zip1 v", $first, ".2d, v", $a, ".2d, v", $b, ".2d\n",
+            "zip2 v", $second, ".2d, v", $a, ".2d, v", $b, ".2d\n",
+        )
+    };
+}
+
 /// The sums of tiles whose pairs of rows have eight registers each; their inputs are in one.
 macro_rules! tile {
     (
@@ -177,14 +200,24 @@ macro_rules! tile {
             "3:",
             "subs {groups}, {groups}, #2",
             "b.pl 2b",
+            "cbz {at}, 6f",
+            "ld1 {{v4.4s, v5.4s, v6.4s, v7.4s}}, [{scale}]",
+            $(codes_of_pair!($s0 $s1 $s2 $s3 $s4 $s5 $s6 $s7),)*
+            "b 7f",
+            "6:",
             $(part!($s0 $s1), part!($s2 $s3), part!($s4 $s5), part!($s6 $s7),
             "add {sums}, {sums}, #64",)*
+            "7:",
             a = inout(reg) $tile.a,
             w = inout(reg) $tile.w => _,
             groups = inout(reg) $tile.groups => _,
+            scale = in(reg) $tile.codes.scale,
+            bias = in(reg) $tile.codes.bias,
+            at = inout(reg) $tile.codes.at,
+            stride = in(reg) $tile.codes.stride,
             sums = inout(reg) $tile.sums,
             out("v0") _, out("v1") _, out("v2") _, out("v3") _,
-            out("v4") _, out("v5") _, out("v6") _,
+            out("v4") _, out("v5") _, out("v6") _, out("v7") _,
             out("v8") _, out("v9") _, out("v10") _, out("v11") _,
             out("v12") _, out("v13") _, out("v14") _, out("v15") _,
             out("v16") _, out("v17") _, out("v18") _, out("v19") _,

@@ -9,7 +9,7 @@ use core::arch::aarch64::*;
 use core::arch::asm;
 use core::ops::Range;
 
-use crate::kernels::neon::{self, QUARTERS, Tile, Tiles};
+use crate::kernels::neon::{self, QUARTERS, Tile, Tiles, codes};
 use crate::kernels::{Gemm, Isa, Kernels, KeyUnits, LANES, Query};
 
 pub(super) static KERNELS: Kernels =
@@ -27,7 +27,7 @@ fn gemm(g: &Gemm, rows: Range<usize>, panels: Range<usize>, scratch: &mut [u8]) 
     unsafe { TILES.product(g, rows, panels, scratch) }
 }
 
-static TILES: Tiles = Tiles { rows: &[6, 4, 2, 1], group: 4, taken: 128, arrange: None, sums };
+static TILES: Tiles = Tiles { rows: &[6, 4, 2, 1], taken: 128, arrange: None, sums };
 
 /// A row's four inputs, a lane of a register, by four registers of weights, to its sums.
 macro_rules! row {
@@ -78,37 +78,46 @@ macro_rules! group {
     };
 }
 
-/// The sums of tiles whose rows have four registers each. Four groups of inputs make a turn, which `$loads`
-/// begin: what has the inputs of two groups, or of all four, and then the rows' lanes in each of them.
+/// The sums of tiles whose rows have four registers each. `$load` loads eight inputs of all rows, and `$even` and `$odd`
+/// are the lanes of the first and of the last four of them.
 macro_rules! tile {
     (
         $tile:ident; $([$s0:literal $s1:literal $s2:literal $s3:literal])*;
-        $(turn $load:literal $(($($group:tt)*))*;)*
-        rest $last:literal ($($rest:tt)*)
+        $load:literal even ($($even:tt)*) odd ($($odd:tt)*)
     ) => {
         for _ in 0..$tile.count {
         asm!(
             $(concat!("ld1 {{v", $s0, ".4s, v", $s1, ".4s, v", $s2, ".4s, v", $s3, ".4s}}, [{starts}]"),)*
-            "cbz {fours}, 3f",
+            "cbz {sixteens}, 3f",
             "2:",
-            $($load, $(group!($($group)*),)*)*
-            "subs {fours}, {fours}, #1",
+            $load, group!($($even)*), group!($($odd)*),
+            $load, group!($($even)*), group!($($odd)*),
+            "subs {sixteens}, {sixteens}, #1",
             "b.ne 2b",
             "3:",
-            "cbz {rest}, 5f",
+            "tbz {fours}, #1, 4f",
+            $load, group!($($even)*), group!($($odd)*),
             "4:",
-            $last,
-            group!($($rest)*),
-            "subs {rest}, {rest}, #1",
-            "b.ne 4b",
+            "tbz {fours}, #0, 5f",
+            $load, group!($($even)*),
             "5:",
+            "cbz {at}, 6f",
+            "ld1 {{v4.4s, v5.4s, v6.4s, v7.4s}}, [{scale}]",
+            $(codes!($s0 $s1 $s2 $s3, 4 5 6 7, 0 1 2 3),)*
+            "b 7f",
+            "6:",
             $(concat!("st1 {{v", $s0, ".4s, v", $s1, ".4s, v", $s2, ".4s, v", $s3, ".4s}}, [{sums}], #64"),)*
+            "7:",
             a = inout(reg) $tile.a,
             w = inout(reg) $tile.w => _,
             starts = in(reg) $tile.starts,
+            sixteens = inout(reg) $tile.fours / 4 => _,
+            fours = in(reg) $tile.fours,
+            scale = in(reg) $tile.codes.scale,
+            bias = in(reg) $tile.codes.bias,
+            at = inout(reg) $tile.codes.at,
+            stride = in(reg) $tile.codes.stride,
             sums = inout(reg) $tile.sums,
-            fours = inout(reg) $tile.groups / 4 => _,
-            rest = inout(reg) $tile.groups % 4 => _,
             out("v0") _, out("v1") _, out("v2") _, out("v3") _,
             out("v4") _, out("v5") _, out("v6") _, out("v7") _,
             out("v8") _, out("v9") _, out("v10") _, out("v11") _,
@@ -133,45 +142,25 @@ unsafe fn sums(mut tile: Tile) {
     unsafe {
         match tile.rows {
             1 => tile!(tile; [8 9 10 11];
-                turn "ldr q4, [{a}], #16"
-                    (4[0]: (8 9 10 11)) (4[1]: (8 9 10 11))
-                    (4[2]: (8 9 10 11)) (4[3]: (8 9 10 11));
-                rest "ldr s4, [{a}], #4" (4[0]: (8 9 10 11))),
+                "ldr d4, [{a}], #8"
+                even (4[0]: (8 9 10 11)) odd (4[1]: (8 9 10 11))),
             2 => tile!(tile; [8 9 10 11] [12 13 14 15];
-                turn "ldp q4, q5, [{a}], #32"
-                    (4[0]: (8 9 10 11) 4[1]: (12 13 14 15))
-                    (4[2]: (8 9 10 11) 4[3]: (12 13 14 15))
-                    (5[0]: (8 9 10 11) 5[1]: (12 13 14 15))
-                    (5[2]: (8 9 10 11) 5[3]: (12 13 14 15));
-                rest "ldr d4, [{a}], #8" (4[0]: (8 9 10 11) 4[1]: (12 13 14 15))),
+                "ldr q4, [{a}], #16"
+                even (4[0]: (8 9 10 11) 4[2]: (12 13 14 15))
+                odd (4[1]: (8 9 10 11) 4[3]: (12 13 14 15))),
             4 => tile!(tile; [8 9 10 11] [12 13 14 15] [16 17 18 19] [20 21 22 23];
-                turn "ld1 {{v4.16b, v5.16b, v6.16b, v7.16b}}, [{a}], #64"
-                    (4[0]: (8 9 10 11) 4[1]: (12 13 14 15)
-                     4[2]: (16 17 18 19) 4[3]: (20 21 22 23))
-                    (5[0]: (8 9 10 11) 5[1]: (12 13 14 15)
-                     5[2]: (16 17 18 19) 5[3]: (20 21 22 23))
-                    (6[0]: (8 9 10 11) 6[1]: (12 13 14 15)
-                     6[2]: (16 17 18 19) 6[3]: (20 21 22 23))
-                    (7[0]: (8 9 10 11) 7[1]: (12 13 14 15)
-                     7[2]: (16 17 18 19) 7[3]: (20 21 22 23));
-                rest "ldr q4, [{a}], #16"
-                    (4[0]: (8 9 10 11) 4[1]: (12 13 14 15)
-                     4[2]: (16 17 18 19) 4[3]: (20 21 22 23))),
+                "ldp q4, q5, [{a}], #32"
+                even (4[0]: (8 9 10 11) 4[2]: (12 13 14 15)
+                      5[0]: (16 17 18 19) 5[2]: (20 21 22 23))
+                odd (4[1]: (8 9 10 11) 4[3]: (12 13 14 15)
+                     5[1]: (16 17 18 19) 5[3]: (20 21 22 23))),
             _ => tile!(tile;
                 [8 9 10 11] [12 13 14 15] [16 17 18 19] [20 21 22 23] [24 25 26 27] [28 29 30 31];
-                turn "ld1 {{v4.16b, v5.16b, v6.16b}}, [{a}], #48"
-                    (4[0]: (8 9 10 11) 4[1]: (12 13 14 15) 4[2]: (16 17 18 19)
-                     4[3]: (20 21 22 23) 5[0]: (24 25 26 27) 5[1]: (28 29 30 31))
-                    (5[2]: (8 9 10 11) 5[3]: (12 13 14 15) 6[0]: (16 17 18 19)
-                     6[1]: (20 21 22 23) 6[2]: (24 25 26 27) 6[3]: (28 29 30 31));
-                turn "ld1 {{v4.16b, v5.16b, v6.16b}}, [{a}], #48"
-                    (4[0]: (8 9 10 11) 4[1]: (12 13 14 15) 4[2]: (16 17 18 19)
-                     4[3]: (20 21 22 23) 5[0]: (24 25 26 27) 5[1]: (28 29 30 31))
-                    (5[2]: (8 9 10 11) 5[3]: (12 13 14 15) 6[0]: (16 17 18 19)
-                     6[1]: (20 21 22 23) 6[2]: (24 25 26 27) 6[3]: (28 29 30 31));
-                rest "ldr d5, [{a}, #16]\nldr q4, [{a}], #24"
-                    (4[0]: (8 9 10 11) 4[1]: (12 13 14 15) 4[2]: (16 17 18 19)
-                     4[3]: (20 21 22 23) 5[0]: (24 25 26 27) 5[1]: (28 29 30 31))),
+                "ld1 {{v4.16b, v5.16b, v6.16b}}, [{a}], #48"
+                even (4[0]: (8 9 10 11) 4[2]: (12 13 14 15) 5[0]: (16 17 18 19)
+                      5[2]: (20 21 22 23) 6[0]: (24 25 26 27) 6[2]: (28 29 30 31))
+                odd (4[1]: (8 9 10 11) 4[3]: (12 13 14 15) 5[1]: (16 17 18 19)
+                     5[3]: (20 21 22 23) 6[1]: (24 25 26 27) 6[3]: (28 29 30 31))),
         }
     }
 }

@@ -9,6 +9,7 @@ mod depthwise;
 mod float;
 mod gemm;
 mod lanes;
+mod order;
 mod packed;
 mod power;
 mod rounded;
@@ -21,6 +22,7 @@ use float::{dot_f32, matvec_f16};
 use gemm::gemm;
 use lanes::F32x16;
 pub(super) use packed::{Tile, Tiles};
+pub(super) use rounded::codes;
 
 pub(super) static KERNELS: Kernels = Kernels {
     isa: Isa::Neon,
