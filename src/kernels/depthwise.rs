@@ -3,8 +3,26 @@
 
 use super::end::{Plain, is_plain};
 use super::lanes::Lanes;
-use super::strip::{Strip, Sums, Weights, Words};
-use super::{End, LANES, MAX_SIDE};
+use super::strip::{Strip, Sums};
+use super::{Depthwise, End, LANES, MAX_SIDE};
+
+/// Groups of kernel rows at most.
+const GROUPS: usize = MAX_SIDE.div_ceil(2);
+
+/// Weights of each of a panel's channels: those of a group of kernel rows in one column.
+#[repr(align(64))]
+#[derive(Clone, Copy)]
+pub(super) struct Words(pub(super) [u32; LANES]);
+/// Weights of a panel.
+#[derive(Clone, Copy)]
+pub(super) struct Weights {
+    /// By group of rows and column.
+    pub(super) taps: [[Words; MAX_SIDE]; GROUPS],
+}
+
+impl Weights {
+    pub(super) const NONE: Self = Self { taps: [[Words([0; LANES]); MAX_SIDE]; GROUPS] };
+}
 
 /// [`LANES`] words of some codes or weights each, or sums of i32: what the convolutions need of an
 /// instruction set.
@@ -50,8 +68,8 @@ macro_rules! stamp {
             out: &mut [u8],
         ) {
             use $crate::kernels::End;
-            use $crate::kernels::depthwise::Taps;
-            use $crate::kernels::strip::{Strip, Sums, Weights, run};
+            use $crate::kernels::depthwise::{Taps, Weights, load_weights};
+            use $crate::kernels::strip::{OUTPUTS, Strip, Sums, run};
 
             /// # Safety
             /// The strip has the channels from `c` on.
@@ -90,9 +108,11 @@ macro_rules! stamp {
                     (7, 2) => panel::<7, 2>,
                     _ => panel::<7, 0>,
                 };
-            run(d, image, first, out, <$taps>::ROWS, 0, |strip, c, w, end, sums| {
+            let mut sums = Sums([[0; $crate::kernels::LANES]; OUTPUTS]);
+            let load = |c: usize, w: &mut Weights| load_weights(d, c, <$taps>::ROWS, w);
+            run(d, image, first, out, Weights::NONE, load, |strip, c, w, end| {
                 // SAFETY: that is what `run` promises.
-                unsafe { panel(strip, c, w, end, sums) }
+                unsafe { panel(strip, c, w, end, &mut sums) }
             });
         }
     };
@@ -222,4 +242,35 @@ unsafe fn column<T: Taps, const SIDE: usize, const STRIDE: usize, const N: usize
             *acc = acc.dot(codes, T::load(&w.taps[group][x - j * STRIDE]));
         }
     }
+}
+
+/// The weights of the channels from `c` on, those of `side` kernel rows side by side.
+#[inline(always)]
+pub(super) fn load_weights(d: &Depthwise, c: usize, side: usize, weights: &mut Weights) {
+    let padded = d.channels.next_multiple_of(LANES);
+    let bits = 32 / side;
+    for (group, columns) in weights.taps.iter_mut().enumerate().take(d.kernel.div_ceil(side)) {
+        for (x, out) in columns.iter_mut().enumerate().take(d.kernel) {
+            let mut words = [0; LANES];
+            for (i, y) in (group * side..d.kernel).take(side).enumerate() {
+                let tap = y * d.kernel + x;
+                // Each channel's two taps of which this is one.
+                let (both, _) = d.weights[(tap / 2 * padded + c) * 2..].as_chunks();
+                let both: &[[i16; 2]; LANES] =
+                    both.first_chunk().expect("channels are padded to whole panels");
+                for (out, both) in words.iter_mut().zip(both) {
+                    let weight = word(*both) >> (16 * (tap % 2)) & (u32::MAX >> (32 - bits));
+                    *out |= weight << (bits * i);
+                }
+            }
+            out.0 = words;
+        }
+    }
+}
+
+/// Two weights, the first in the lower half.
+#[inline(always)]
+fn word(both: [i16; 2]) -> u32 {
+    // SAFETY: both are of 4 bytes, of which any will do; these processors have the lower half first.
+    unsafe { core::mem::transmute::<[i16; 2], u32>(both) }
 }

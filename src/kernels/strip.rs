@@ -12,22 +12,9 @@ const GROUP: usize = 16;
 pub(super) const OUTPUTS: usize = 32;
 /// Columns under them at most.
 pub(super) const COLUMNS: usize = 2 * (OUTPUTS - 1) + MAX_SIDE;
+/// Columns of padding behind the last one, for who takes several at once.
+pub(super) const AHEAD: usize = 6;
 
-/// Groups of kernel rows at most.
-const GROUPS: usize = MAX_SIDE.div_ceil(2);
-
-/// Weights of each of a panel's channels: those of a group of kernel rows in one column.
-#[repr(align(64))]
-#[derive(Clone, Copy)]
-pub(super) struct Words(pub(super) [u32; LANES]);
-/// Weights of a panel.
-#[derive(Clone, Copy)]
-pub(super) struct Weights {
-    /// By group of rows and column.
-    pub(super) taps: [[Words; MAX_SIDE]; GROUPS],
-    /// What the sums begin with.
-    pub(super) starts: [i32; LANES],
-}
 /// Sums of a strip's outputs.
 #[repr(align(64))]
 pub(super) struct Sums(pub(super) [[i32; LANES]; OUTPUTS]);
@@ -41,9 +28,9 @@ pub(super) struct Strip {
     /// Columns from one output to the next.
     pub(super) stride: usize,
     /// The first channel of each column's pixels, in the order of the kernel's rows.
-    pub(super) columns: [[*const u8; MAX_SIDE]; COLUMNS],
+    pub(super) columns: [[*const u8; MAX_SIDE]; COLUMNS + AHEAD],
     /// Pixels with fewer channels than [`LANES`], copied to where so many can be read.
-    few: [[[u8; LANES]; MAX_SIDE]; COLUMNS],
+    few: [[[u8; LANES]; MAX_SIDE]; COLUMNS + AHEAD],
 }
 
 impl Strip {
@@ -52,8 +39,8 @@ impl Strip {
             output: 0,
             outputs: 0,
             stride: d.stride,
-            columns: [[d.pad.as_ptr(); MAX_SIDE]; COLUMNS],
-            few: [[[0; LANES]; MAX_SIDE]; COLUMNS],
+            columns: [[d.pad.as_ptr(); MAX_SIDE]; COLUMNS + AHEAD],
+            few: [[[0; LANES]; MAX_SIDE]; COLUMNS + AHEAD],
         }
     }
 
@@ -76,7 +63,7 @@ impl Strip {
             for column in &mut self.columns[..inside.start] {
                 column[tap] = d.pad.as_ptr();
             }
-            for column in &mut self.columns[inside.end..count] {
+            for column in &mut self.columns[inside.end..count + AHEAD] {
                 column[tap] = d.pad.as_ptr();
             }
             let mut pixel = row
@@ -88,7 +75,7 @@ impl Strip {
             }
         }
         if d.channels < LANES {
-            self.copy(d.channels, d.kernel, count);
+            self.copy(d.channels, d.kernel, count + AHEAD);
         }
         true
     }
@@ -105,32 +92,26 @@ impl Strip {
     }
 }
 
-/// The rows from output row `first` on that `out` holds. `panel` makes a strip's outputs in the [`LANES`]
-/// channels from the given one on, which exist in each of its pixels; sums are its scratch. It takes the
-/// weights of `side` kernel rows side by side, and codes that `missing` was taken off.
+/// The rows from output row `first` on that `out` holds. `load` reads the weights of the [`LANES`] channels from the given
+/// one on, and `panel` makes a strip's outputs in them: they exist in each of its pixels.
 #[inline(always)]
-pub(super) fn run(
+pub(super) fn run<W: Copy>(
     d: &Depthwise,
     image: &[u8],
     first: usize,
     out: &mut [u8],
-    side: usize,
-    missing: i32,
-    mut panel: impl FnMut(&Strip, usize, &Weights, &End, &mut Sums),
+    empty: W,
+    mut load: impl FnMut(usize, &mut W),
+    mut panel: impl FnMut(&Strip, usize, &W, &End),
 ) {
-    let taps = [[Words([0; LANES]); MAX_SIDE]; GROUPS];
-    let mut weights = [Weights { taps, starts: [0; LANES] }; GROUP];
-    let mut sums = Sums([[0; LANES]; OUTPUTS]);
+    let mut weights = [empty; GROUP];
     let mut strip = Strip::new(d);
     // The last panel ends with the channels: some may be made twice.
     let last = d.channels.saturating_sub(LANES);
     for group in (0..d.channels).step_by(GROUP * LANES) {
         let panels = (d.channels - group).div_ceil(LANES).min(GROUP);
         for (i, weights) in weights.iter_mut().enumerate().take(panels) {
-            load_weights(d, last.min(group + i * LANES), side, weights);
-            if missing != 0 {
-                weights.starts = weights.sums(d.kernel).map(|sum| missing * sum);
-            }
+            load(last.min(group + i * LANES), weights);
         }
         for (y, out) in out.chunks_mut(d.width_out * d.stride_out).enumerate() {
             let end = d.end(out);
@@ -140,56 +121,9 @@ pub(super) fn run(
                     let c = last.min(group + i * LANES);
                     // LANES channels from c exist in each pixel of the strip, which sees to it where there
                     // are fewer; sizes are as `Kernels::depthwise` checks them.
-                    panel(&strip, c, weights, &end, &mut sums);
+                    panel(&strip, c, weights, &end);
                 }
             }
         }
-    }
-}
-
-/// The weights of the channels from `c` on, those of `side` kernel rows side by side.
-#[inline(always)]
-fn load_weights(d: &Depthwise, c: usize, side: usize, weights: &mut Weights) {
-    let padded = d.channels.next_multiple_of(LANES);
-    let bits = 32 / side;
-    for (group, columns) in weights.taps.iter_mut().enumerate().take(d.kernel.div_ceil(side)) {
-        for (x, out) in columns.iter_mut().enumerate().take(d.kernel) {
-            let mut words = [0; LANES];
-            for (i, y) in (group * side..d.kernel).take(side).enumerate() {
-                let tap = y * d.kernel + x;
-                // Each channel's two taps of which this is one.
-                let (both, _) = d.weights[(tap / 2 * padded + c) * 2..].as_chunks();
-                let both: &[[i16; 2]; LANES] =
-                    both.first_chunk().expect("channels are padded to whole panels");
-                for (out, both) in words.iter_mut().zip(both) {
-                    let weight = word(*both) >> (16 * (tap % 2)) & (u32::MAX >> (32 - bits));
-                    *out |= weight << (bits * i);
-                }
-            }
-            out.0 = words;
-        }
-    }
-}
-
-/// Two weights, the first in the lower half.
-#[inline(always)]
-fn word(both: [i16; 2]) -> u32 {
-    // SAFETY: both are of 4 bytes, of which any will do; these processors have the lower half first.
-    unsafe { core::mem::transmute::<[i16; 2], u32>(both) }
-}
-
-impl Weights {
-    /// The sum of each channel's weights over all taps, four rows of 8 bits side by side.
-    fn sums(&self, kernel: usize) -> [i32; LANES] {
-        let mut sums = [0; LANES];
-        for columns in &self.taps[..kernel.div_ceil(4)] {
-            for words in &columns[..kernel] {
-                for (sum, word) in sums.iter_mut().zip(words.0) {
-                    let [a, b, c, d] = word.to_le_bytes().map(|byte| i32::from(byte as i8));
-                    *sum += a + b + c + d;
-                }
-            }
-        }
-        sums
     }
 }

@@ -4,8 +4,7 @@ use core::arch::x86_64::*;
 
 use super::{F32x16, HALF};
 use crate::kernels::LANES;
-use crate::kernels::depthwise::Taps;
-use crate::kernels::strip::Words;
+use crate::kernels::depthwise::{Taps, Words};
 
 #[derive(Clone, Copy)]
 pub(super) struct I16x32([__m256i; 2]);

@@ -4,8 +4,7 @@ use core::arch::asm;
 use core::arch::x86_64::*;
 
 use super::{F32x16, finish};
-use crate::kernels::depthwise::{self as kind, Taps};
-use crate::kernels::strip::Words;
+use crate::kernels::depthwise::{self as kind, Taps, Words};
 use crate::kernels::{Depthwise, LANES, avx2};
 
 mod plain {

@@ -22,7 +22,7 @@ use float::{dot_f32, matvec_f16};
 use gemm::gemm;
 use lanes::F32x16;
 pub(super) use packed::{Tile, Tiles};
-pub(super) use rounded::codes;
+pub(super) use rounded::{Codes, codes};
 
 pub(super) static KERNELS: Kernels = Kernels {
     isa: Isa::Neon,
