@@ -61,30 +61,45 @@ pub fn exp(x: f32) -> f32 {
     if x >= EXP_MIN { y * power } else { 0.0 }
 }
 
-/// Beyond this [`power_of_two`] stays as it is: both it and one over it are normal numbers.
-pub(crate) const POWER_MAX: f32 = 125.0;
+/// A power of 2 is taken of a value plus this, which is the bias of an f32's exponent: the whole part is then one already.
+pub(crate) const POWER_BIAS: f32 = 127.0;
+/// Above this (the bias included) powers stay as they are: both they and one over them are normal numbers.
+pub(crate) const POWER_MAX: f32 = 125.0 + POWER_BIAS;
 /// 2^f for |f| <= 1/2, highest power first: our own minimax fit of the relative error.
 pub(crate) const POWER_P: [f32; 4] = [5.517_167e-2, 2.426_111_3e-1, 6.932_61e-1, 9.999_280_6e-1];
+/// [`POWER_P`] for powers in 255ths.
+pub(crate) const POWER_255: [f32; 4] =
+    [255.0 * POWER_P[0], 255.0 * POWER_P[1], 255.0 * POWER_P[2], 255.0 * POWER_P[3]];
 
-/// 2 to the power `x`, relative error below 8e-5, with `x` clamped to -125..=125 and -125 for NaN: what
-/// gates and probabilities need that become 8-bit codes.
+/// 2 to the power `u - POWER_BIAS`, relative error below 8e-5, for `u` up to [`POWER_MAX`] or no number; zero where it would
+/// leave the normal numbers: what gates and probabilities need that become 8-bit codes.
 #[inline]
-#[expect(clippy::manual_clamp, reason = "`clamp` keeps NaN")]
-pub fn power_of_two(x: f32) -> f32 {
-    let t = x.max(-POWER_MAX).min(POWER_MAX);
-    let n = round_even(t);
-    let f = t - n;
-    let mut p = POWER_P[0];
-    for c in &POWER_P[1..] {
+pub fn power_of_two(u: f32) -> f32 {
+    power(u, POWER_P)
+}
+
+/// [`power_of_two`], by the coefficients of the power of its fraction.
+#[inline(always)]
+pub(crate) fn power(u: f32, coefficients: [f32; 4]) -> f32 {
+    let n = round_even(u);
+    let f = u - n;
+    let mut p = coefficients[0];
+    for c in &coefficients[1..] {
         p = mul_add(p, f, *c);
     }
-    p * f32::from_bits(((n as i32 + 127) as u32) << 23)
+    p * f32::from_bits((n as u32) << 23)
+}
+
+/// `1 + 2^(x * c)`
+#[inline]
+pub fn one_and_power(x: f32, c: f32) -> f32 {
+    1.0 + power_of_two(mul_add(x, c, POWER_BIAS).min(POWER_MAX))
 }
 
 /// `1 / (1 + e^-x)`
 #[inline]
 pub fn sigmoid(x: f32) -> f32 {
-    1.0 / (1.0 + power_of_two(x * -LOG2_E))
+    1.0 / one_and_power(x, -LOG2_E)
 }
 
 /// Coefficients of [`gated`] with which it is the Gaussian error linear unit `x * Phi(x)` to 5e-5.
@@ -104,7 +119,7 @@ pub(crate) const GATED_MAX: f32 = 36.0;
 pub fn gated(x: f32, c: [f32; 3]) -> f32 {
     let t = (x * x).min(GATED_MAX);
     let [c0, c1, c2] = minus_in_twos(c);
-    x / (1.0 + power_of_two(x * mul_add(t, mul_add(t, c2, c1), c0)))
+    x / one_and_power(x, mul_add(t, mul_add(t, c2, c1), c0))
 }
 
 /// Coefficients for a power of 2 with the sign changed.
@@ -139,14 +154,20 @@ mod tests {
     fn power_of_two_is_within_8e_5_of_the_true_value() {
         let (mut x, mut worst) = (-125.0f32, 0.0f64);
         while x <= 125.0 {
-            let truth = libm::exp2(f64::from(x));
-            worst = worst.max(((f64::from(power_of_two(x)) - truth) / truth).abs());
+            let u = x + POWER_BIAS;
+            let truth = libm::exp2(f64::from(u) - f64::from(POWER_BIAS));
+            worst = worst.max(((f64::from(power_of_two(u)) - truth) / truth).abs());
             x += 0.001_37;
         }
         assert!(worst < 8e-5, "relative error {worst:e}");
-        assert_eq!(power_of_two(f32::NAN), power_of_two(-125.0));
-        assert_eq!(power_of_two(f32::INFINITY), power_of_two(125.0));
-        assert!(power_of_two(-126.0).is_normal() && (1.0 / power_of_two(126.0)).is_normal());
+        for below in [0.4, 0.0, -0.4, -1.0, -1e9] {
+            assert_eq!(power_of_two(below), 0.0);
+        }
+        let most = power_of_two(POWER_MAX);
+        assert!(most.is_normal() && (1.0 / most).is_normal());
+        assert_eq!(one_and_power(f32::INFINITY, 1.0), 1.0 + most);
+        assert_eq!(one_and_power(f32::NAN, 1.0), 1.0 + most);
+        assert_eq!(one_and_power(-1e9, 1.0), 1.0);
     }
 
     #[test]

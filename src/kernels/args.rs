@@ -90,9 +90,14 @@ pub enum Activation {
     Sigmoid,
 }
 
+/// Added to what becomes a code: what is behind the point is cut off then, so that halves round up.
+pub const HALF: f32 = 0.5;
+
 /// How an integer sum becomes an activation: `y = fma(sum, row_scale * scale[n], bias[n])`, then the
-/// activation, then `fma(y, step, zero)` if there are steps, what is added, the clamp to `lo..=hi`,
-/// and, for u8, rounding half to even.
+/// activation, then `fma(y, step, zero)` if there are steps, what is added, and the clamp to `lo..=hi`.
+///
+/// For u8 the last summand of these (zero, or bias where there is no activation, or what comes of one without steps) and
+/// the bounds have [`HALF`] added, and what is behind the point is cut off.
 #[derive(Clone, Copy)]
 pub struct Requant<'a> {
     /// One factor per output channel, their count rounded up to [`LANES`].
@@ -124,8 +129,11 @@ impl<'a> Requant<'a> {
 
     /// What becomes of a sum of channel `n`, before a value is added: the specification.
     #[inline(always)]
-    pub fn activated(&self, n: usize, sum: f32, row_scale: f32) -> f32 {
-        let y = math::mul_add(sum, row_scale * self.scale[n], self.bias[n]);
+    pub fn activated(&self, n: usize, sum: f32, row_scale: f32, to_codes: bool) -> f32 {
+        let half = |is_last: bool, x: f32| if to_codes && is_last { x + HALF } else { x };
+        let is_linear = self.activation == Activation::Linear;
+        let bias = half(is_linear && self.steps.is_none(), self.bias[n]);
+        let y = math::mul_add(sum, row_scale * self.scale[n], bias);
         let y = match self.activation {
             Activation::Linear => y,
             Activation::Gated(c) => math::gated(y, c),
@@ -133,9 +141,14 @@ impl<'a> Requant<'a> {
             Activation::Sigmoid => math::sigmoid(y),
         };
         match self.steps {
-            None => y,
-            Some([step, zero]) => math::mul_add(y, step[n], zero[n]),
+            None => half(!is_linear, y),
+            Some([step, zero]) => math::mul_add(y, step[n], half(true, zero[n])),
         }
+    }
+
+    /// The bounds.
+    pub(super) fn bounds(&self, to_codes: bool) -> [f32; 2] {
+        if to_codes { [self.lo + HALF, self.hi + HALF] } else { [self.lo, self.hi] }
     }
 
     pub(super) fn check(&self, n: usize) {

@@ -121,11 +121,13 @@ impl Kernels {
         let values = Values { data: &a.values.data[columns..], columns: depth, ..a.values };
         let packed_values = &mut s.values[..packed_len(tokens, depth)];
         self.pack_values(&values, packed_values, &mut s.value_scale, &mut s.value_sums);
-        let keys = PackedMatrix { k: depth, n: tokens, data: packed_keys, sums: &s.key_sums };
+        // Scores are made for whole panels of keys: nobody reads those of the last one that are none.
+        let score_stride = tokens.next_multiple_of(LANES);
+        let keys = PackedMatrix { k: depth, n: score_stride, data: packed_keys, sums: &s.key_sums };
         let values = PackedMatrix { k: tokens, n: depth, data: packed_values, sums: &s.value_sums };
 
         let quantize = Quantize { len: depth, epsilon: None, factors: &[] };
-        let (code_stride, score_stride) = (depth.next_multiple_of(4), tokens.next_multiple_of(4));
+        let (code_stride, weight_stride) = (depth.next_multiple_of(4), tokens.next_multiple_of(4));
         for first in (0..a.queries.rows).step_by(QUERIES) {
             let count = (a.queries.rows - first).min(QUERIES);
             for i in 0..count {
@@ -145,11 +147,11 @@ impl Kernels {
             self.product(rows.rows(count), keys, q, scores, score_stride, worker);
             for i in 0..count {
                 let row = &s.scores[i * score_stride..][..tokens];
-                let codes = &mut s.weights[i * score_stride..][..score_stride];
+                let codes = &mut s.weights[i * weight_stride..][..weight_stride];
                 s.over_total[i] = self.softmax(row, codes);
             }
-            let rows =
-                Rows { scale: &s.over_total, ..Rows::of_codes(&s.weights, score_stride, count) };
+            let rows = Rows::of_codes(&s.weights, weight_stride, count);
+            let rows = Rows { scale: &s.over_total, zero: &[0; QUERIES], ..rows };
             let q = Requant::to_real(&s.value_scale, &s.zeros);
             let out = Shared(out.at(first * a.queries.columns + columns));
             self.product(rows, values, q, out, a.queries.columns, worker);

@@ -2,7 +2,7 @@
 //! (see [`stamp`]). `scalar` is what it must equal.
 
 use super::lanes::{self, Lanes};
-use super::{Activation, Added, End, LANES, Requant, Sink};
+use super::{Activation, Added, End, HALF, LANES, Requant, Sink};
 
 /// Makes an instruction set's `finish`, which takes `$rows` rows at once: as many as overlap well in
 /// its registers.
@@ -26,6 +26,10 @@ macro_rules! stamp {
                 // SAFETY: the caller's promise; the channels are a whole panel.
                 return unsafe { finish_plain(end, r, n, sums) };
             }
+            if $crate::kernels::end::is_plain_sum(end, n) {
+                // SAFETY: as above.
+                return unsafe { finish_plain_sum(end, r, n, sums) };
+            }
             // SAFETY: the caller's promise.
             $crate::kernels::end::with_curve!(end.q.activation, |curve| unsafe {
                 finish_with(end, r, n, sums, curve)
@@ -46,6 +50,22 @@ macro_rules! stamp {
         ) {
             // SAFETY: the caller's promise.
             unsafe { $crate::kernels::end::finish_plain::<$lanes>(end, r, n, sums) }
+        }
+
+        /// [`finish`] where codes are added, and nothing else is asked for.
+        ///
+        /// # Safety
+        /// As [`finish`], and [`is_plain_sum`]($crate::kernels::end::is_plain_sum).
+        #[inline(never)]
+        #[target_feature(enable = $features)]
+        unsafe fn finish_plain_sum(
+            end: &$crate::kernels::End,
+            r: usize,
+            n: usize,
+            sums: &[[i32; $crate::kernels::LANES]],
+        ) {
+            // SAFETY: the caller's promise.
+            unsafe { $crate::kernels::end::finish_plain_sum::<$lanes>(end, r, n, sums) }
         }
 
         /// [`finish`] for one kind of activation.
@@ -134,6 +154,8 @@ pub(super) struct Units<V, C> {
     bias: V,
     curve: C,
     steps: Option<[V; 2]>,
+    /// What is added to an activation that has no steps.
+    half_after: Option<V>,
     lo: V,
     hi: V,
     is_bounded: bool,
@@ -143,21 +165,33 @@ impl<V: Lanes, C: Curve> Units<V, C> {
     /// # Safety
     /// `q` has [`LANES`] channels from `n`.
     #[inline(always)]
-    pub(super) unsafe fn load(q: &Requant, n: usize, curve: C) -> Self {
-        let mut steps = None;
-        if let Some([step, zero]) = q.steps {
-            // SAFETY: the caller's promise.
-            steps = unsafe { Some([V::load(step.as_ptr().add(n)), V::load(zero.as_ptr().add(n))]) };
-        }
+    pub(super) unsafe fn load(q: &Requant, n: usize, curve: C, to_codes: bool) -> Self {
+        let half = V::splat(HALF);
+        let is_linear = q.activation == Activation::Linear;
+        let [lo, hi] = q.bounds(to_codes);
         // SAFETY: the caller's promise.
         unsafe {
+            let mut bias = V::load(q.bias.as_ptr().add(n));
+            let mut steps = None;
+            if let Some([step, zero]) = q.steps {
+                steps = Some([V::load(step.as_ptr().add(n)), V::load(zero.as_ptr().add(n))]);
+            }
+            let mut half_after = None;
+            if to_codes {
+                match &mut steps {
+                    Some([_, zero]) => *zero = zero.add(half),
+                    None if is_linear => bias = bias.add(half),
+                    None => half_after = Some(half),
+                }
+            }
             Self {
                 scale: V::load(q.scale.as_ptr().add(n)),
-                bias: V::load(q.bias.as_ptr().add(n)),
+                bias,
                 curve,
                 steps,
-                lo: V::splat(q.lo),
-                hi: V::splat(q.hi),
+                half_after,
+                lo: V::splat(lo),
+                hi: V::splat(hi),
                 is_bounded: q.is_bounded(),
             }
         }
@@ -184,6 +218,11 @@ impl<V: Lanes, C: Curve> Units<V, C> {
                 *y = y.mul_add(step, zero);
             }
         }
+        if let Some(half) = self.half_after {
+            for y in &mut rows {
+                *y = y.add(half);
+            }
+        }
         rows
     }
 
@@ -197,13 +236,24 @@ impl<V: Lanes, C: Curve> Units<V, C> {
 /// ado, as most of a convolutional network's are: even the bounds are those of a code.
 #[inline]
 pub(super) fn is_plain(end: &End, n: usize) -> bool {
-    let End { q, row_scale, row_zero, added, sink, .. } = end;
-    matches!((q.activation, added, sink), (Activation::Linear, Added::Nothing, Sink::Codes(_)))
+    matches!(end.added, Added::Nothing) && are_codes(end, n)
+}
+
+/// Whether they are such but for codes that are added.
+#[inline]
+pub(super) fn is_plain_sum(end: &End, n: usize) -> bool {
+    matches!(end.added, Added::Codes(..)) && are_codes(end, n)
+}
+
+#[inline]
+fn are_codes(end: &End, n: usize) -> bool {
+    let End { q, row_scale, row_zero, sink, .. } = end;
+    matches!((q.activation, sink), (Activation::Linear, Sink::Codes(_)))
         && row_scale.is_empty()
         && row_zero.is_empty()
         && q.steps.is_none()
-        && q.lo <= 0.5
-        && q.hi > 254.5
+        && q.lo <= 0.25
+        && q.hi >= 254.5
         && n + LANES <= end.n
 }
 
@@ -218,6 +268,33 @@ const PLAIN_ROWS: usize = 4;
 pub(super) unsafe fn finish_plain<V: Lanes>(end: &End, r: usize, n: usize, sums: &[[i32; LANES]]) {
     // SAFETY: the caller's promise.
     unsafe { V::store_sums(sums, &Plain::of(end, r, n)) };
+}
+
+/// What [`stamp`] makes the function of this name of.
+///
+/// # Safety
+/// As there.
+#[inline(always)]
+pub(super) unsafe fn finish_plain_sum<V: Lanes>(
+    end: &End,
+    r: usize,
+    n: usize,
+    sums: &[[i32; LANES]],
+) {
+    let Added::Codes(codes, factor) = end.added else { return };
+    let codes = codes.as_ptr().wrapping_add(r * end.stride_out + n);
+    // SAFETY: the caller's promise; what is added is laid out like the output.
+    unsafe {
+        let plain = Plain::of(end, r, n);
+        let (groups, rest) = sums.as_chunks::<PLAIN_ROWS>();
+        for (i, group) in groups.iter().enumerate() {
+            plain.store_sum(i * PLAIN_ROWS, group, codes, V::splat(factor));
+        }
+        for (i, sums) in rest.iter().enumerate() {
+            let row = groups.len() * PLAIN_ROWS + i;
+            plain.store_sum(row, &[*sums], codes, V::splat(factor));
+        }
+    }
 }
 
 /// [`Lanes::store_sums`] as most instruction sets have it.
@@ -246,6 +323,7 @@ pub(super) unsafe fn store_sums<V: Lanes>(sums: &[[i32; LANES]], plain: &Plain<V
 /// Where a [plain](is_plain) panel's codes go, and its units.
 pub(super) struct Plain<V> {
     pub(super) scale: V,
+    /// With [`HALF`] added.
     pub(super) bias: V,
     /// The first row's codes.
     pub(super) at: *mut u8,
@@ -265,7 +343,7 @@ impl<V: Lanes> Plain<V> {
         // SAFETY: the caller's promise.
         let [scale, bias] =
             unsafe { [V::load(end.q.scale.as_ptr().add(n)), V::load(end.q.bias.as_ptr().add(n))] };
-        Self { scale, bias, at, stride: end.stride_out }
+        Self { scale, bias: bias.add(V::splat(HALF)), at, stride: end.stride_out }
     }
 
     /// Codes of the `N` rows from `row` on of those that begin where [`of`](Self::of) was told.
@@ -278,16 +356,48 @@ impl<V: Lanes> Plain<V> {
         for y in &mut y {
             *y = y.mul_add(self.scale, self.bias);
         }
+        // SAFETY: the caller's promise.
+        unsafe { self.store_cut(row, y) };
+    }
+
+    /// The same of sums in memory with codes added, of which the first row's are at `codes`.
+    ///
+    /// # Safety
+    /// As [`store`](Self::store), and codes for the rows can be read.
+    #[inline(always)]
+    unsafe fn store_sum<const N: usize>(
+        &self,
+        row: usize,
+        sums: &[[i32; LANES]; N],
+        codes: *const u8,
+        factor: V,
+    ) {
+        let mut y = [V::splat(0.0); N];
+        // SAFETY: the caller's promise.
+        unsafe {
+            let codes = codes.add(row * self.stride);
+            for (i, y) in y.iter_mut().enumerate() {
+                let sum = V::load_sums(sums[i].as_ptr()).mul_add(self.scale, self.bias);
+                *y = V::load_codes(codes.add(i * self.stride)).mul_add(factor, sum);
+            }
+            self.store_cut(row, y);
+        }
+    }
+
+    /// # Safety
+    /// As [`store`](Self::store).
+    #[inline(always)]
+    unsafe fn store_cut<const N: usize>(&self, row: usize, y: [V; N]) {
         let (groups, rest) = y.as_chunks::<PLAIN_ROWS>();
         // SAFETY: the caller's promise.
         unsafe {
             let mut at = self.at.add(row * self.stride);
             for group in groups {
-                V::store_rounded_of_four(*group, at, self.stride);
+                V::store_cut_of_four(*group, at, self.stride);
                 at = at.wrapping_add(PLAIN_ROWS * self.stride);
             }
             for y in rest {
-                y.store_rounded(at);
+                y.store_cut(at);
                 at = at.wrapping_add(self.stride);
             }
         }
@@ -297,7 +407,7 @@ impl<V: Lanes> Plain<V> {
 /// Whether the channels from `n` on are a whole panel of rows with units of their own that become reals
 /// without bounds, as a transformer's are.
 #[inline(always)]
-fn are_tokens(end: &End, n: usize) -> bool {
+pub(super) fn are_tokens(end: &End, n: usize) -> bool {
     let End { q, row_scale, row_zero, added, sink, .. } = end;
     matches!((added, sink), (Added::Nothing | Added::Real(_), Sink::Real(_)))
         && !row_scale.is_empty()
@@ -384,7 +494,8 @@ pub(super) unsafe fn finish<V: Lanes, C: Curve, const N: usize>(
     let count = (end.n - n).min(LANES);
     // SAFETY: what is per channel is padded to whole panels; for the rest the caller's promise.
     unsafe {
-        let units = Units::load(&end.q, n, curve);
+        let to_codes = matches!(end.sink, Sink::Codes(_));
+        let units = Units::load(&end.q, n, curve, to_codes);
         if are_tokens(end, n) {
             return match end.added {
                 Added::Real(added) => {
@@ -466,7 +577,7 @@ impl<V: Lanes, C: Curve> Panel<'_, V, C> {
             for (i, y) in y.into_iter().enumerate() {
                 let y = self.units.clamped(y);
                 match &end.sink {
-                    Sink::Codes(out) => y.store_codes_part(out.at(at + i * stride), count),
+                    Sink::Codes(out) => y.store_cut_part(out.at(at + i * stride), count),
                     Sink::Real(out) => y.store_part(out.at(at + i * stride), count),
                     Sink::Sums(_) => self.total = self.total.add(y),
                 }

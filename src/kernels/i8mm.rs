@@ -4,7 +4,7 @@
 use core::arch::asm;
 use core::ops::Range;
 
-use super::neon::{Tile, Tiles, codes};
+use super::neon::{Tile, Tiles, codes, quad, tokens};
 use super::{Gemm, Isa, Kernels, LANES, dotprod};
 
 static KERNELS: Kernels = Kernels { isa: Isa::I8mm, gemm, depthwise, ..dotprod::KERNELS };
@@ -154,19 +154,21 @@ macro_rules! part {
     };
 }
 
-/// The same eight registers' codes, of the first row and of the second.
-macro_rules! codes_of_pair {
+/// The same eight registers' results, of the first row and of the second: `$row` makes them of four registers of sums,
+/// through the last four.
+macro_rules! results_of_pair {
     (
+        $row:ident $added:tt
         $s0:literal $s1:literal $s2:literal $s3:literal
         $s4:literal $s5:literal $s6:literal $s7:literal
     ) => {
         concat!(
-            codes_of_pair!(zip $s0 $s1 => 0 1),
-            codes_of_pair!(zip $s2 $s3 => 2 3),
-            codes_of_pair!(zip $s4 $s5 => $s0 $s1),
-            codes_of_pair!(zip $s6 $s7 => $s2 $s3),
-            codes!(0 2 $s0 $s2, 4 5 6 7, $s4 $s5 $s6 $s7),
-            codes!(1 3 $s1 $s3, 4 5 6 7, $s4 $s5 $s6 $s7),
+            results_of_pair!(zip $s0 $s1 => 0 1),
+            results_of_pair!(zip $s2 $s3 => 2 3),
+            results_of_pair!(zip $s4 $s5 => $s0 $s1),
+            results_of_pair!(zip $s6 $s7 => $s2 $s3),
+            results_of_pair!($row $added 0 2 $s0 $s2; $s4 $s5 $s6 $s7),
+            results_of_pair!($row $added 1 3 $s1 $s3; $s4 $s5 $s6 $s7),
         )
     };
     (zip $a:literal $b:literal => $first:literal $second:literal) => {
@@ -174,6 +176,15 @@ macro_rules! codes_of_pair {
             "zip1 v", $first, ".2d, v", $a, ".2d, v", $b, ".2d\n",
             "zip2 v", $second, ".2d, v", $a, ".2d, v", $b, ".2d\n",
         )
+    };
+    (codes () $($sums:literal)*; $($through:literal)*) => {
+        codes!($($sums)*, 4 5 6 7, $($through)*)
+    };
+    (tokens () $($sums:literal)*; $($through:literal)*) => {
+        tokens!($($sums)*, 4 5 6 7, $($through)*, "")
+    };
+    (tokens (add) $($sums:literal)*; $($through:literal)*) => {
+        tokens!($($sums)*, 4 5 6 7, $($through)*, tokens!(add 4 5 6 7, $($through)*))
     };
 }
 
@@ -200,21 +211,33 @@ macro_rules! tile {
             "3:",
             "subs {groups}, {groups}, #2",
             "b.pl 2b",
-            "cbz {at}, 6f",
-            "ld1 {{v4.4s, v5.4s, v6.4s, v7.4s}}, [{scale}]",
-            $(codes_of_pair!($s0 $s1 $s2 $s3 $s4 $s5 $s6 $s7),)*
-            "b 7f",
+            "cbz {at}, 8f",
+            "cbnz {columns}, 6f",
+            quad!("ld1" 4 5 6 7, "[{scale}]"),
+            $(results_of_pair!(codes () $s0 $s1 $s2 $s3 $s4 $s5 $s6 $s7),)*
+            "b 9f",
             "6:",
+            "cbnz {added}, 7f",
+            $(results_of_pair!(tokens () $s0 $s1 $s2 $s3 $s4 $s5 $s6 $s7),)*
+            "b 9f",
+            "7:",
+            $(results_of_pair!(tokens (add) $s0 $s1 $s2 $s3 $s4 $s5 $s6 $s7),)*
+            "b 9f",
+            "8:",
             $(part!($s0 $s1), part!($s2 $s3), part!($s4 $s5), part!($s6 $s7),
             "add {sums}, {sums}, #64",)*
-            "7:",
+            "9:",
             a = inout(reg) $tile.a,
             w = inout(reg) $tile.w => _,
             groups = inout(reg) $tile.groups => _,
-            scale = in(reg) $tile.codes.scale,
-            bias = in(reg) $tile.codes.bias,
-            at = inout(reg) $tile.codes.at,
-            stride = in(reg) $tile.codes.stride,
+            scale = in(reg) $tile.results.scale,
+            bias = in(reg) $tile.results.bias,
+            at = inout(reg) $tile.results.at,
+            stride = in(reg) $tile.results.stride,
+            columns = in(reg) $tile.results.columns,
+            zeros = inout(reg) $tile.results.zeros,
+            steps = inout(reg) $tile.results.steps,
+            added = inout(reg) $tile.results.added,
             sums = inout(reg) $tile.sums,
             out("v0") _, out("v1") _, out("v2") _, out("v3") _,
             out("v4") _, out("v5") _, out("v6") _, out("v7") _,

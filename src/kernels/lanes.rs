@@ -35,36 +35,33 @@ pub(super) trait Lanes: Copy {
     /// # Safety
     /// [`LANES`] codes can be written.
     unsafe fn store_codes(self, at: *mut u8);
-    /// Rounds half to even; what is below 0 or no number becomes 0, what is above 255 that.
+    /// Cuts off what is behind the point, which rounds what had [`HALF`](crate::kernels::HALF) added; what is below 0 or no number
+    /// becomes 0, what is above 255 that.
     ///
     /// # Safety
     /// [`LANES`] codes can be written.
-    #[inline(always)]
-    unsafe fn store_rounded(self, at: *mut u8) {
-        // SAFETY: the caller's promise.
-        unsafe { self.max(Self::splat(0.0)).min(Self::splat(255.0)).store_codes(at) }
-    }
+    unsafe fn store_cut(self, at: *mut u8);
 
-    /// [`store_rounded`](Self::store_rounded) of `self * factor + summand`; all lanes of the factor are the same.
+    /// [`store_cut`](Self::store_cut) of `self * factor + summand`; all lanes of the factor are the same.
     ///
     /// # Safety
     /// [`LANES`] summands can be read and codes written.
     #[inline(always)]
     unsafe fn store_scaled(self, factor: Self, summand: *const f32, at: *mut u8) {
         // SAFETY: the caller's promise.
-        unsafe { self.mul_add(factor, Self::load(summand)).store_rounded(at) }
+        unsafe { self.mul_add(factor, Self::load(summand)).store_cut(at) }
     }
 
-    /// [`store_rounded`](Self::store_rounded) for four rows, the first one to `at` and each `stride` codes
+    /// [`store_cut`](Self::store_cut) for four rows, the first one to `at` and each `stride` codes
     /// on.
     ///
     /// # Safety
     /// [`LANES`] codes can be written to each place.
     #[inline(always)]
-    unsafe fn store_rounded_of_four(rows: [Self; 4], at: *mut u8, stride: usize) {
+    unsafe fn store_cut_of_four(rows: [Self; 4], at: *mut u8, stride: usize) {
         for (i, row) in rows.into_iter().enumerate() {
             // SAFETY: the caller's promise.
-            unsafe { row.store_rounded(at.add(i * stride)) };
+            unsafe { row.store_cut(at.add(i * stride)) };
         }
     }
 
@@ -106,19 +103,21 @@ pub(super) trait Lanes: Copy {
     fn min(self, other: Self) -> Self;
     /// To whole numbers, half to even.
     fn round(self) -> Self;
-    /// Times 2 to the power of whole numbers `n`; neither side of it leaves the normal numbers.
+    /// Times 2 to the power of whole numbers `n` less [`math::POWER_BIAS`]. From `n` = 0 down it may be anything so small that
+    /// adding it to one changes nothing.
     fn times_power_of_two(self, n: Self) -> Self;
 
-    /// [`math::power_of_two`] of values in -125..=125.
+    /// [`math::power`] of values up to [`math::POWER_MAX`], or something as small as
+    /// [`times_power_of_two`](Self::times_power_of_two) has it where that is zero.
     #[inline(always)]
-    fn power_inside<const N: usize>(x: [Self; N]) -> [Self; N] {
-        let (mut n, mut f) = (x, x);
+    fn power<const N: usize>(u: [Self; N], coefficients: [f32; 4]) -> [Self; N] {
+        let (mut n, mut f) = (u, u);
         each!(n of n: n.round());
         for (f, n) in f.iter_mut().zip(n) {
             *f = f.sub(n);
         }
-        let mut p = [Self::splat(math::POWER_P[0]); N];
-        for c in &math::POWER_P[1..] {
+        let mut p = [Self::splat(coefficients[0]); N];
+        for c in &coefficients[1..] {
             for (p, f) in p.iter_mut().zip(f) {
                 *p = p.mul_add(f, Self::splat(*c));
             }
@@ -127,6 +126,33 @@ pub(super) trait Lanes: Copy {
             *p = p.times_power_of_two(n);
         }
         p
+    }
+
+    /// [`math::one_and_power`] of what is plus the bias already and at most [`math::POWER_MAX`].
+    #[inline(always)]
+    fn one_and_power<const N: usize>(u: [Self; N]) -> [Self; N] {
+        let mut power = Self::power(u, math::POWER_P);
+        each!(p of power: p.add(Self::splat(1.0)));
+        power
+    }
+
+    /// Codes of `255 * e^(self - greatest)`.
+    ///
+    /// # Safety
+    /// [`LANES`] codes can be written.
+    #[inline(always)]
+    unsafe fn store_probability(self, greatest: Self, at: *mut u8) {
+        let u =
+            self.sub(greatest).mul_add(Self::splat(math::LOG2_E), Self::splat(math::POWER_BIAS));
+        let [power] = Self::power([u.max(Self::splat(0.0))], math::POWER_255);
+        // SAFETY: the caller's promise.
+        unsafe { power.store_codes(at) }
+    }
+
+    /// The sum of codes, fewer than 2^24.
+    #[inline(always)]
+    fn total(codes: &[u8]) -> u32 {
+        codes.iter().map(|code| u32::from(*code)).sum()
     }
 
     /// Rounds values in -127..=127 half to even.
@@ -220,36 +246,34 @@ pub(super) trait Lanes: Copy {
     /// # Safety
     /// `count` codes, at most [`LANES`], can be written.
     #[inline(always)]
-    unsafe fn store_codes_part(self, at: *mut u8, count: usize) {
+    unsafe fn store_cut_part(self, at: *mut u8, count: usize) {
         // SAFETY: the caller's promise.
         unsafe {
             if count >= LANES {
-                return self.store_codes(at);
+                return self.store_cut(at);
             }
             let mut part = [0; LANES];
-            self.store_codes(part.as_mut_ptr());
+            self.store_cut(part.as_mut_ptr());
             core::ptr::copy_nonoverlapping(part.as_ptr(), at, count);
         }
     }
 }
 
-/// [`math::power_of_two`].
+/// `1 + 2^(x * c)` for each value and its own `c`.
 #[inline(always)]
-pub(super) fn power_of_two<V: Lanes, const N: usize>(x: [V; N]) -> [V; N] {
-    let set = V::splat;
-    let mut t = x;
-    each!(t of t: t.max(set(-math::POWER_MAX)).min(set(math::POWER_MAX)));
-    V::power_inside(t)
+fn one_and_power<V: Lanes, const N: usize>(x: [V; N], c: [V; N]) -> [V; N] {
+    let mut u = x;
+    for (u, c) in u.iter_mut().zip(c) {
+        *u = u.mul_add(c, V::splat(math::POWER_BIAS)).min(V::splat(math::POWER_MAX));
+    }
+    V::one_and_power(u)
 }
 
 /// [`math::sigmoid`].
 #[inline(always)]
 pub(super) fn sigmoid<V: Lanes, const N: usize>(x: [V; N]) -> [V; N] {
-    let mut y = x;
-    each!(y of y: y.mul(V::splat(-math::LOG2_E)));
-    y = power_of_two(y);
-    let one = V::splat(1.0);
-    each!(y of y: one.div(one.add(*y)));
+    let mut y = one_and_power(x, [V::splat(-math::LOG2_E); N]);
+    each!(y of y: V::splat(1.0).div(*y));
     y
 }
 
@@ -257,14 +281,14 @@ pub(super) fn sigmoid<V: Lanes, const N: usize>(x: [V; N]) -> [V; N] {
 #[inline(always)]
 pub(super) fn gated<V: Lanes, const N: usize>(x: [V; N], c: [f32; 3]) -> [V; N] {
     let (set, [c0, c1, c2]) = (V::splat, math::minus_in_twos(c));
-    let mut gate = x;
-    each!(x of gate: {
+    let mut factor = x;
+    each!(x of factor: {
         let t = x.mul(*x).min(set(math::GATED_MAX));
-        x.mul(t.mul_add(t.mul_add(set(c2), set(c1)), set(c0)))
+        t.mul_add(t.mul_add(set(c2), set(c1)), set(c0))
     });
-    gate = power_of_two(gate);
+    let mut gate = one_and_power(x, factor);
     for (gate, x) in gate.iter_mut().zip(x) {
-        *gate = x.div(set(1.0).add(*gate));
+        *gate = x.div(*gate);
     }
     gate
 }
@@ -273,11 +297,9 @@ pub(super) fn gated<V: Lanes, const N: usize>(x: [V; N], c: [f32; 3]) -> [V; N] 
 #[inline(always)]
 pub(super) fn swish<V: Lanes, const N: usize>(x: [V; N], c: f32) -> [V; N] {
     let [c, _, _] = math::minus_in_twos([c, 0.0, 0.0]);
-    let mut gate = x;
-    each!(x of gate: x.mul(V::splat(c)));
-    gate = power_of_two(gate);
+    let mut gate = one_and_power(x, [V::splat(c); N]);
     for (gate, x) in gate.iter_mut().zip(x) {
-        *gate = x.div(V::splat(1.0).add(*gate));
+        *gate = x.div(*gate);
     }
     gate
 }

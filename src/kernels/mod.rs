@@ -47,8 +47,8 @@ mod vector;
 
 pub use crate::math::{GELU, GELU_TANH, QUICK_GELU, SILU};
 pub use args::{
-    Activation, Added, CodeRows, Depthwise, LANES, MAX_SIDE, Out, PackedMatrix, Quantize, Query,
-    Requant, Rows, Values,
+    Activation, Added, CodeRows, Depthwise, HALF, LANES, MAX_SIDE, Out, PackedMatrix, Quantize,
+    Query, Requant, Rows, Values,
 };
 #[cfg(feature = "std")]
 pub use attention::{Attention, AttentionScratch};

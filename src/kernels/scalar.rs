@@ -3,7 +3,8 @@
 use core::ops::Range;
 
 use super::{
-    Added, Depthwise, Gemm, Isa, Kernels, KeyUnits, LANES, Quantize, Query, Requant, Sink, Values,
+    Added, Depthwise, Gemm, HALF, Isa, Kernels, KeyUnits, LANES, Quantize, Query, Requant, Sink,
+    Values,
 };
 use crate::math;
 
@@ -26,8 +27,14 @@ pub(super) static KERNELS: Kernels = Kernels {
 };
 
 #[inline(always)]
-fn clamped(q: &Requant, y: f32) -> f32 {
-    if q.is_bounded() { y.max(q.lo).min(q.hi) } else { y }
+fn clamped(q: &Requant, y: f32, to_codes: bool) -> f32 {
+    let [lo, hi] = q.bounds(to_codes);
+    if q.is_bounded() { y.max(lo).min(hi) } else { y }
+}
+
+/// What is left of a value when what is behind the point is cut off.
+fn cut(y: f32) -> u8 {
+    y as u8
 }
 
 /// How many bytes of scratch a product over `k` inputs asks for.
@@ -65,18 +72,19 @@ fn gemm(g: &Gemm, rows: Range<usize>, panels: Range<usize>, _: &mut [u8]) {
             }
             let sum = sum.wrapping_sub(zero.wrapping_mul(w.sums[n]));
             let at = r * end.stride_out + n;
-            let y = end.q.activated(n, sum as f32, row_scale);
+            let to_codes = matches!(end.sink, Sink::Codes(_));
+            let y = end.q.activated(n, sum as f32, row_scale, to_codes);
             let y = match end.added {
                 Added::Nothing => y,
                 Added::Codes(codes, scale) => math::mul_add(f32::from(codes[at]), scale, y),
                 Added::Real(values) => y + values[at],
             };
-            let y = clamped(&end.q, y);
+            let y = clamped(&end.q, y, to_codes);
             // SAFETY: `at` and `n` lie inside of the output, see `Gemm::checked`; nobody else writes
             // these rows and panels.
             unsafe {
                 match &end.sink {
-                    Sink::Codes(out) => out.at(at).write(math::round_even(y) as u8),
+                    Sink::Codes(out) => out.at(at).write(cut(y)),
                     Sink::Real(out) => out.at(at).write(y),
                     Sink::Sums(out) => *out.at(n) += y,
                 }
@@ -110,8 +118,8 @@ fn depthwise_row(d: &Depthwise, rows: &[&[u8]], out: &mut [u8]) {
                     sum = sum.wrapping_add(i32::from(value) * i32::from(weight));
                 }
             }
-            let y = clamped(&d.requant, d.requant.activated(c, sum as f32, 1.0));
-            out[x * d.stride_out + c] = math::round_even(y) as u8;
+            let y = d.requant.activated(c, sum as f32, 1.0, true);
+            out[x * d.stride_out + c] = cut(clamped(&d.requant, y, true));
         }
     }
 }
@@ -157,8 +165,7 @@ pub(super) fn over_deviation(squares: f32, len: usize, epsilon: f32) -> f32 {
 
 /// One over the sum of a row of codes.
 #[inline(always)]
-pub(super) fn over_total(codes: &[u8]) -> f32 {
-    let total: u32 = codes.iter().map(|code| u32::from(*code)).sum();
+pub(super) fn over_total(total: u32) -> f32 {
     1.0 / total.max(1) as f32
 }
 
@@ -176,7 +183,6 @@ fn moments(row: &[f32], epsilon: f32) -> [f32; 2] {
     [mean, over_deviation(tree(squares), row.len(), epsilon)]
 }
 
-#[expect(clippy::manual_clamp, reason = "`clamp` keeps NaN")]
 pub(super) fn quantize(q: &Quantize, row: &[f32], codes: &mut [u8]) -> (f32, u8) {
     let moments = q.epsilon.map(|epsilon| moments(row, epsilon));
     let over = moments.map_or(1.0, |[_, over]| over);
@@ -193,8 +199,7 @@ pub(super) fn quantize(q: &Quantize, row: &[f32], codes: &mut [u8]) -> (f32, u8)
     let Some(steps) = row_steps(least * over, greatest * over) else { return (1.0, 0) };
     let per_unit = steps.per_unit * over;
     for (i, code) in codes.iter_mut().enumerate().take(row.len()) {
-        let y = math::mul_add(value(i), per_unit, steps.zero);
-        *code = math::round_even(y.max(0.0).min(255.0)) as u8;
+        *code = cut(math::mul_add(value(i), per_unit, steps.zero + HALF));
     }
     (steps.step, steps.zero as u8)
 }
@@ -210,16 +215,15 @@ pub(super) fn softmax(row: &[f32], codes: &mut [u8]) -> f32 {
     let greatest = row.iter().copied().fold(f32::MIN, f32::max);
     codes.fill(0);
     for (code, x) in codes.iter_mut().zip(row) {
-        let power = math::power_of_two((x - greatest) * math::LOG2_E);
-        *code = math::round_even(power * 255.0) as u8;
+        let u = math::mul_add(x - greatest, math::LOG2_E, math::POWER_BIAS);
+        *code = math::round_even(math::power(u.max(0.0), math::POWER_255)) as u8;
     }
-    over_total(codes)
+    over_total(codes.iter().map(|code| u32::from(*code)).sum())
 }
 
 fn scale_codes(q: &Requant, row: &[u8], out: &mut [u8]) {
     for (n, (code, out)) in row.iter().zip(out).enumerate() {
-        let y = clamped(q, q.activated(n, f32::from(*code), 1.0));
-        *out = math::round_even(y) as u8;
+        *out = cut(clamped(q, q.activated(n, f32::from(*code), 1.0, true), true));
     }
 }
 

@@ -3,12 +3,13 @@
 
 use super::end::{Curve, Units};
 use super::lanes::Lanes;
-use super::{LANES, Quantize, Requant, Values, scalar};
-use crate::math;
+use super::{HALF, LANES, Quantize, Requant, Values, scalar};
 
 /// Makes an instruction set's functions of the generic ones.
 macro_rules! stamp {
     ($features:literal, $lanes:ty) => {
+        $crate::kernels::vector::stamp!(few $features, $lanes);
+
         #[target_feature(enable = $features)]
         pub(in crate::kernels) fn quantize(
             q: &$crate::kernels::Quantize,
@@ -18,6 +19,17 @@ macro_rules! stamp {
             $crate::kernels::vector::quantize::<$lanes>(q, row, codes)
         }
 
+        #[target_feature(enable = $features)]
+        pub(in crate::kernels) fn pack_key(
+            row: &[f32],
+            packed: &mut [i8],
+            lane: usize,
+        ) -> (f32, i32) {
+            $crate::kernels::vector::pack_key::<$lanes>(row, packed, lane)
+        }
+    };
+    // Without those of which an instruction set has loops of its own.
+    (few $features:literal, $lanes:ty) => {
         #[target_feature(enable = $features)]
         pub(in crate::kernels) fn normalize(
             epsilon: f32,
@@ -43,15 +55,6 @@ macro_rules! stamp {
             $crate::kernels::end::with_curve!(q.activation, |curve| {
                 $crate::kernels::vector::scale_codes::<$lanes, _>(q, row, out, curve)
             })
-        }
-
-        #[target_feature(enable = $features)]
-        pub(in crate::kernels) fn pack_key(
-            row: &[f32],
-            packed: &mut [i8],
-            lane: usize,
-        ) -> (f32, i32) {
-            $crate::kernels::vector::pack_key::<$lanes>(row, packed, lane)
         }
 
         #[target_feature(enable = $features)]
@@ -218,7 +221,7 @@ fn quantize_as<V: Lanes, const NORM: bool, const FACTORS: bool>(
     };
     let (codes, rest) = codes.split_at_mut(row.len());
     rest.fill(0);
-    let (per_unit, zero) = (V::splat(steps.per_unit * over), [steps.zero; LANES]);
+    let (per_unit, zero) = (V::splat(steps.per_unit * over), [steps.zero + HALF; LANES]);
     runs!(row.len(), |at| {
         // SAFETY: the run is inside of the row, and the codes are as long.
         unsafe {
@@ -267,12 +270,10 @@ pub(super) fn softmax<V: Lanes>(row: &[f32], codes: &mut [u8]) -> f32 {
     runs!(row.len(), |at| {
         // SAFETY: the run is inside of the row, and the codes are as long.
         unsafe {
-            let t = load::<V>(row, at).sub(greatest).mul(V::splat(math::LOG2_E));
-            let [power] = V::power_inside([t.max(V::splat(-math::POWER_MAX))]);
-            power.mul(V::splat(255.0)).store_codes(codes.as_mut_ptr().add(at));
+            load::<V>(row, at).store_probability(greatest, codes.as_mut_ptr().add(at));
         }
     });
-    scalar::over_total(codes)
+    scalar::over_total(V::total(codes))
 }
 
 #[inline(always)]
@@ -282,10 +283,10 @@ pub(super) fn scale_codes<V: Lanes, C: Curve>(q: &Requant, row: &[u8], out: &mut
         // SAFETY: `count` codes from `at` are inside of both rows; channels are padded to whole
         // panels.
         unsafe {
-            let units = Units::<V, C>::load(q, at, curve);
+            let units = Units::<V, C>::load(q, at, curve, true);
             let x = V::load_codes_part(row.as_ptr().add(at), count);
             let [y] = units.activated([x], None);
-            units.clamped(y).store_codes_part(out.as_mut_ptr().add(at), count);
+            units.clamped(y).store_cut_part(out.as_mut_ptr().add(at), count);
         }
     }
 }
@@ -298,7 +299,7 @@ fn widest<V: Lanes>(least: V, greatest: V) -> V {
 
 /// Values as codes in -127..=127, not yet rounded.
 #[inline(always)]
-fn symmetric<V: Lanes>(x: V, per_unit: V) -> V {
+pub(super) fn symmetric<V: Lanes>(x: V, per_unit: V) -> V {
     x.mul(per_unit).max(V::splat(-127.0)).min(V::splat(127.0))
 }
 

@@ -123,7 +123,7 @@ impl Run<'_> {
             let row = &scratch.row[..depth];
             for (c, out) in out.iter_mut().enumerate() {
                 let sum = self.kernels.dot_f32(row, &self.weights[c * depth..][..depth]);
-                let y = self.requant.activated(c, sum, 1.0);
+                let y = self.requant.activated(c, sum, 1.0, false);
                 let y = match self.added {
                     Some((Input::Codes(codes), scale)) => {
                         math::mul_add(f32::from(codes[at * n + c]), scale, y)

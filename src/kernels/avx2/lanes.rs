@@ -52,16 +52,23 @@ impl Lanes for F32x16 {
     unsafe fn store_codes(self, at: *mut u8) {
         // SAFETY: the caller's promise.
         unsafe {
-            let (low, high) = (_mm256_cvtps_epi32(self.0[0]), _mm256_cvtps_epi32(self.0[1]));
-            // Words of lanes 0..4, 8..12 and 4..8, 12..16: put in order as 64-bit groups.
-            let words = _mm256_permute4x64_epi64::<0b11_01_10_00>(_mm256_packs_epi32(low, high));
-            let (low, high) = (_mm256_castsi256_si128(words), _mm256_extracti128_si256::<1>(words));
-            _mm_storeu_si128(at.cast(), _mm_packus_epi16(low, high));
+            let [low, high] = self.0;
+            store_bytes(_mm256_cvtps_epi32(low), _mm256_cvtps_epi32(high), at);
         }
     }
 
     #[inline(always)]
-    unsafe fn store_rounded_of_four(rows: [Self; 4], at: *mut u8, stride: usize) {
+    unsafe fn store_cut(self, at: *mut u8) {
+        let codes = self.max(Self::splat(0.0)).min(Self::splat(255.0));
+        // SAFETY: the caller's promise.
+        unsafe {
+            let [low, high] = codes.0;
+            store_bytes(_mm256_cvttps_epi32(low), _mm256_cvttps_epi32(high), at);
+        }
+    }
+
+    #[inline(always)]
+    unsafe fn store_cut_of_four(rows: [Self; 4], at: *mut u8, stride: usize) {
         // What is too small for an integer becomes the smallest one, and so does what is no number; what is
         // too great must not.
         let mut rows = rows;
@@ -72,7 +79,7 @@ impl Lanes for F32x16 {
         unsafe {
             let mut words = [_mm256_setzero_si256(); 4];
             for (words, row) in words.iter_mut().zip(rows) {
-                let (low, high) = (_mm256_cvtps_epi32(row.0[0]), _mm256_cvtps_epi32(row.0[1]));
+                let (low, high) = (_mm256_cvttps_epi32(row.0[0]), _mm256_cvttps_epi32(row.0[1]));
                 *words = _mm256_packs_epi32(low, high);
             }
             for (i, pair) in words.as_chunks::<2>().0.iter().enumerate() {
@@ -182,11 +189,11 @@ impl Lanes for F32x16 {
     #[inline(always)]
     fn times_power_of_two(self, n: Self) -> Self {
         registers!({
-            // Added to the exponent.
             let mut y = self.0;
             for (y, n) in y.iter_mut().zip(n.0) {
-                let power = _mm256_slli_epi32::<23>(_mm256_cvtps_epi32(n));
-                *y = _mm256_castsi256_ps(_mm256_add_epi32(_mm256_castps_si256(*y), power));
+                let exponent = _mm256_cvtps_epi32(_mm256_max_ps(n, _mm256_setzero_ps()));
+                let power = _mm256_castsi256_ps(_mm256_slli_epi32::<23>(exponent));
+                *y = _mm256_mul_ps(*y, power);
             }
             y
         })
@@ -213,5 +220,20 @@ impl Lanes for F32x16 {
             let two = _mm_add_ps(four, _mm_movehl_ps(four, four));
             _mm_cvtss_f32(_mm_add_ss(two, _mm_movehdup_ps(two)))
         }
+    }
+}
+
+/// Lanes of a byte each, in order.
+///
+/// # Safety
+/// The processor has AVX2, and 16 bytes can be written.
+#[inline(always)]
+unsafe fn store_bytes(low: __m256i, high: __m256i, at: *mut u8) {
+    // SAFETY: the caller's promise.
+    unsafe {
+        // Words of lanes 0..4, 8..12 and 4..8, 12..16: put in order as 64-bit groups.
+        let words = _mm256_permute4x64_epi64::<0b11_01_10_00>(_mm256_packs_epi32(low, high));
+        let (low, high) = (_mm256_castsi256_si128(words), _mm256_extracti128_si256::<1>(words));
+        _mm_storeu_si128(at.cast(), _mm_packus_epi16(low, high));
     }
 }

@@ -4,6 +4,7 @@ use core::arch::x86_64::*;
 
 use crate::kernels::LANES;
 use crate::kernels::lanes::Lanes;
+use crate::math::POWER_BIAS;
 
 #[derive(Clone, Copy)]
 pub(super) struct F32x16(pub(super) __m512);
@@ -51,7 +52,17 @@ impl Lanes for F32x16 {
     }
 
     #[inline(always)]
-    unsafe fn store_rounded_of_four(rows: [Self; 4], at: *mut u8, stride: usize) {
+    unsafe fn store_cut(self, at: *mut u8) {
+        let codes = self.max(Self::splat(0.0)).min(Self::splat(255.0));
+        // SAFETY: the caller's promise.
+        unsafe {
+            let codes = _mm512_cvtepi32_epi8(_mm512_cvttps_epi32(codes.0));
+            _mm_storeu_si128(at.cast(), codes);
+        }
+    }
+
+    #[inline(always)]
+    unsafe fn store_cut_of_four(rows: [Self; 4], at: *mut u8, stride: usize) {
         // What is too small for an integer becomes the smallest one, and so does what is no number; what is
         // too great must not.
         let mut rows = rows;
@@ -61,8 +72,8 @@ impl Lanes for F32x16 {
         // SAFETY: the caller's promise.
         unsafe {
             let [a, b, c, d] = rows;
-            let low = _mm512_packs_epi32(_mm512_cvtps_epi32(a.0), _mm512_cvtps_epi32(b.0));
-            let high = _mm512_packs_epi32(_mm512_cvtps_epi32(c.0), _mm512_cvtps_epi32(d.0));
+            let low = _mm512_packs_epi32(_mm512_cvttps_epi32(a.0), _mm512_cvttps_epi32(b.0));
+            let high = _mm512_packs_epi32(_mm512_cvttps_epi32(c.0), _mm512_cvttps_epi32(d.0));
             // In each quarter four codes of each row: 32-bit groups 0, 4, 8, 12 are the first row.
             let codes = _mm512_packus_epi16(low, high);
             let order = _mm512_setr_epi32(0, 4, 8, 12, 1, 5, 9, 13, 2, 6, 10, 14, 3, 7, 11, 15);
@@ -149,6 +160,7 @@ impl Lanes for F32x16 {
 
     #[inline(always)]
     fn times_power_of_two(self, n: Self) -> Self {
+        let n = n.sub(Self::splat(POWER_BIAS));
         instruction!(_mm512_scalef_ps(self.0, n.0))
     }
 

@@ -6,6 +6,7 @@
 use core::arch::aarch64::*;
 use core::arch::asm;
 
+use crate::kernels::neon::bias;
 use crate::kernels::strip::{AHEAD, COLUMNS, Strip};
 use crate::kernels::{Depthwise, LANES, MAX_SIDE};
 
@@ -65,15 +66,18 @@ pub(in crate::kernels) struct Weights {
     dots: [Four; DOTS],
     /// What the sums begin with.
     starts: [i32; LANES],
+    /// What is added to them in units of codes.
+    pub(in crate::kernels) bias: [f32; LANES],
 }
 
 impl Weights {
     pub(in crate::kernels) const NONE: Self =
-        Self { dots: [Four([0; TAPS * LANES]); DOTS], starts: [0; LANES] };
+        Self { dots: [Four([0; TAPS * LANES]); DOTS], starts: [0; LANES], bias: [0.0; LANES] };
 
     /// Those of the [`LANES`] channels from `c` on, for codes of which `flipped` (128 or 0) is taken off.
     #[target_feature(enable = "neon")]
     pub(in crate::kernels) fn load(&mut self, d: &Depthwise, plan: &Plan, c: usize, flipped: u8) {
+        self.bias = bias(&d.requant, c);
         let padded = d.channels.next_multiple_of(LANES);
         let mut sums = [vdupq_n_s32(0); 4];
         for (dot, taps) in self.dots.iter_mut().zip(plan.taps).take(plan.count) {
@@ -417,7 +421,7 @@ macro_rules! stamp {
                 codes: &Codes,
                 sums: &mut Sums,
             ) {
-                let to = neon::Codes::of(end, strip.output, c);
+                let to = neon::Results::of(end).panel(c, end.n, &w.bias).from(strip.output);
                 // SAFETY: the caller's promise; the blocks' outputs are the strip's.
                 unsafe {
                     for (i, count) in blocks(strip) {

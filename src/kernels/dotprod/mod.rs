@@ -9,7 +9,7 @@ use core::arch::aarch64::*;
 use core::arch::asm;
 use core::ops::Range;
 
-use crate::kernels::neon::{self, QUARTERS, Tile, Tiles, codes};
+use crate::kernels::neon::{self, QUARTERS, Tile, Tiles, results};
 use crate::kernels::{Gemm, Isa, Kernels, KeyUnits, LANES, Query};
 
 pub(super) static KERNELS: Kernels =
@@ -101,22 +101,20 @@ macro_rules! tile {
             "tbz {fours}, #0, 5f",
             $load, group!($($even)*),
             "5:",
-            "cbz {at}, 6f",
-            "ld1 {{v4.4s, v5.4s, v6.4s, v7.4s}}, [{scale}]",
-            $(codes!($s0 $s1 $s2 $s3, 4 5 6 7, 0 1 2 3),)*
-            "b 7f",
-            "6:",
-            $(concat!("st1 {{v", $s0, ".4s, v", $s1, ".4s, v", $s2, ".4s, v", $s3, ".4s}}, [{sums}], #64"),)*
-            "7:",
+            results!($([$s0 $s1 $s2 $s3])*),
             a = inout(reg) $tile.a,
             w = inout(reg) $tile.w => _,
             starts = in(reg) $tile.starts,
             sixteens = inout(reg) $tile.fours / 4 => _,
             fours = in(reg) $tile.fours,
-            scale = in(reg) $tile.codes.scale,
-            bias = in(reg) $tile.codes.bias,
-            at = inout(reg) $tile.codes.at,
-            stride = in(reg) $tile.codes.stride,
+            scale = in(reg) $tile.results.scale,
+            bias = in(reg) $tile.results.bias,
+            at = inout(reg) $tile.results.at,
+            stride = in(reg) $tile.results.stride,
+            columns = in(reg) $tile.results.columns,
+            zeros = inout(reg) $tile.results.zeros,
+            steps = inout(reg) $tile.results.steps,
+            added = inout(reg) $tile.results.added,
             sums = inout(reg) $tile.sums,
             out("v0") _, out("v1") _, out("v2") _, out("v3") _,
             out("v4") _, out("v5") _, out("v6") _, out("v7") _,

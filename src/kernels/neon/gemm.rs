@@ -4,9 +4,9 @@ use core::arch::aarch64::*;
 use core::arch::asm;
 use core::ops::Range;
 
-use super::codes;
 use super::order::GROUP;
 use super::packed::{Tile, Tiles};
+use super::results;
 use crate::kernels::{Gemm, LANES};
 
 #[target_feature(enable = "neon")]
@@ -202,22 +202,20 @@ macro_rules! tile {
             $(row_of_twos!($s0 $s1 $s2 $s3),)*
             "b 4b",
             "5:",
-            "cbz {at}, 6f",
-            "ld1 {{v4.4s, v5.4s, v6.4s, v7.4s}}, [{scale}]",
-            $(codes!($s0 $s1 $s2 $s3, 4 5 6 7, 0 1 2 3),)*
-            "b 7f",
-            "6:",
-            $(concat!("st1 {{v", $s0, ".4s, v", $s1, ".4s, v", $s2, ".4s, v", $s3, ".4s}}, [{sums}], #64"),)*
-            "7:",
+            results!($([$s0 $s1 $s2 $s3])*),
             a = inout(reg) $tile.a,
             w = inout(reg) $tile.w => _,
             marks = inout(reg) $tile.w.add($tile.groups * GROUP * LANES) => _,
             mark = out(reg) _,
             starts = in(reg) $tile.starts,
-            scale = in(reg) $tile.codes.scale,
-            bias = in(reg) $tile.codes.bias,
-            at = inout(reg) $tile.codes.at,
-            stride = in(reg) $tile.codes.stride,
+            scale = in(reg) $tile.results.scale,
+            bias = in(reg) $tile.results.bias,
+            at = inout(reg) $tile.results.at,
+            stride = in(reg) $tile.results.stride,
+            columns = in(reg) $tile.results.columns,
+            zeros = inout(reg) $tile.results.zeros,
+            steps = inout(reg) $tile.results.steps,
+            added = inout(reg) $tile.results.added,
             sums = inout(reg) $tile.sums,
             out("v0") _, out("v1") _, out("v2") _, out("v3") _,
             out("v4") _, out("v5") _, out("v6") _, out("v7") _,

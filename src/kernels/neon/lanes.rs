@@ -36,28 +36,48 @@ fn bytes([a, b, c, d]: [uint32x4_t; QUARTERS]) -> uint8x16_t {
     vuzp1q_u8(vreinterpretq_u8_u16(low), vreinterpretq_u8_u16(high))
 }
 
-/// Lanes rounded half to even, what lies outside of a byte at its ends.
+/// Lanes without what is behind the point, what lies outside of a byte at its ends: the highest bytes of what
+/// is 2^24 times as much.
 #[inline]
 #[target_feature(enable = "neon")]
-fn saturated(x: F32x16) -> uint8x16_t {
+fn cut(x: F32x16) -> uint8x16_t {
     let [a, b, c, d] = x.0;
-    let (a, b) = (vcvtnq_u32_f32(a), vcvtnq_u32_f32(b));
-    let (c, d) = (vcvtnq_u32_f32(c), vcvtnq_u32_f32(d));
-    let low = vqmovn_high_u32(vqmovn_u32(a), b);
-    let high = vqmovn_high_u32(vqmovn_u32(c), d);
-    vqmovn_high_u16(vqmovn_u16(low), high)
+    let (a, b) = (vcvtq_n_u32_f32::<24>(a), vcvtq_n_u32_f32::<24>(b));
+    let (c, d) = (vcvtq_n_u32_f32::<24>(c), vcvtq_n_u32_f32::<24>(d));
+    let low = vuzp2q_u16(vreinterpretq_u16_u32(a), vreinterpretq_u16_u32(b));
+    let high = vuzp2q_u16(vreinterpretq_u16_u32(c), vreinterpretq_u16_u32(d));
+    vuzp2q_u8(vreinterpretq_u8_u16(low), vreinterpretq_u8_u16(high))
 }
 
 /// Lanes in -127..=127, rounded half to even.
 #[inline]
 #[target_feature(enable = "neon")]
-fn signed(x: F32x16) -> int8x16_t {
+pub(super) fn signed(x: F32x16) -> int8x16_t {
     let [a, b, c, d] = x.0;
     let [a, b] = [vcvtnq_s32_f32(a), vcvtnq_s32_f32(b)];
     let [c, d] = [vcvtnq_s32_f32(c), vcvtnq_s32_f32(d)];
     let low = vuzp1q_s16(vreinterpretq_s16_s32(a), vreinterpretq_s16_s32(b));
     let high = vuzp1q_s16(vreinterpretq_s16_s32(c), vreinterpretq_s16_s32(d));
     vuzp1q_s8(vreinterpretq_s8_s16(low), vreinterpretq_s8_s16(high))
+}
+
+/// [`Lanes::total`].
+#[inline]
+#[target_feature(enable = "neon")]
+fn total(codes: &[u8]) -> u32 {
+    /// So many registers of pairs add up in 16 bits.
+    const AT_ONCE: usize = 128;
+    let (whole, rest) = codes.as_chunks::<16>();
+    let mut total: u32 = rest.iter().map(|code| u32::from(*code)).sum();
+    for registers in whole.chunks(AT_ONCE) {
+        let mut pairs = vdupq_n_u16(0);
+        for codes in registers {
+            // SAFETY: 16 codes.
+            pairs = vpadalq_u8(pairs, unsafe { vld1q_u8(codes.as_ptr()) });
+        }
+        total += vaddlvq_u16(pairs);
+    }
+    total
 }
 
 impl Lanes for F32x16 {
@@ -198,9 +218,8 @@ impl Lanes for F32x16 {
     fn times_power_of_two(self, n: Self) -> Self {
         let y = self;
         each!(|y, n| {
-            // Added to the exponent.
-            let power = vshlq_n_s32::<23>(vcvtnq_s32_f32(n));
-            vreinterpretq_f32_s32(vaddq_s32(vreinterpretq_s32_f32(y), power))
+            let power = vshlq_n_u32::<23>(vcvtnq_u32_f32(n));
+            vmulq_f32(y, vreinterpretq_f32_u32(power))
         })
     }
 
@@ -211,9 +230,9 @@ impl Lanes for F32x16 {
     }
 
     #[inline(always)]
-    unsafe fn store_rounded(self, at: *mut u8) {
+    unsafe fn store_cut(self, at: *mut u8) {
         // SAFETY: the caller's promise.
-        unsafe { vst1q_u8(at, saturated(self)) };
+        unsafe { vst1q_u8(at, cut(self)) };
     }
 
     #[inline(always)]
@@ -223,13 +242,25 @@ impl Lanes for F32x16 {
     }
 
     #[inline(always)]
-    fn power_inside<const N: usize>(x: [Self; N]) -> [Self; N] {
-        let mut powers = x;
-        for x in &mut powers {
+    fn one_and_power<const N: usize>(u: [Self; N]) -> [Self; N] {
+        let mut powers = u;
+        for u in &mut powers {
             // SAFETY: as in `each`.
-            *x = unsafe { power::power_inside(*x) };
+            *u = unsafe { power::one_and_power(*u) };
         }
         powers
+    }
+
+    #[inline(always)]
+    unsafe fn store_probability(self, greatest: Self, at: *mut u8) {
+        // SAFETY: the caller's promise.
+        unsafe { power::store_probability(self, greatest, at) };
+    }
+
+    #[inline(always)]
+    fn total(codes: &[u8]) -> u32 {
+        // SAFETY: as in `each`.
+        unsafe { total(codes) }
     }
 
     #[inline(always)]

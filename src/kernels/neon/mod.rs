@@ -12,7 +12,9 @@ mod lanes;
 mod order;
 mod packed;
 mod power;
+mod results;
 mod rounded;
+mod rows;
 
 use super::{Isa, Kernels, LANES, dots, end, scalar, vector};
 use affinity::affinity;
@@ -22,7 +24,8 @@ use float::{dot_f32, matvec_f16};
 use gemm::gemm;
 use lanes::F32x16;
 pub(super) use packed::{Tile, Tiles};
-pub(super) use rounded::{Codes, codes};
+pub(super) use results::{Results, bias, codes, four, quad, results, tokens};
+use rows::{pack_key, quantize};
 
 pub(super) static KERNELS: Kernels = Kernels {
     isa: Isa::Neon,
@@ -42,7 +45,7 @@ pub(super) static KERNELS: Kernels = Kernels {
     ..scalar::KERNELS
 };
 
-vector::stamp!("neon", F32x16);
+vector::stamp!(few "neon", F32x16);
 dots::stamp!("neon", F32x16, 3, 2);
 end::stamp!("neon", F32x16, 1);
 

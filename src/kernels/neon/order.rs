@@ -5,7 +5,7 @@ use core::arch::asm;
 /// Inputs of a row that lie side by side.
 pub(in crate::kernels) const GROUP: usize = 8;
 
-/// Packs the rows, each of `k` codes, as `[k / GROUP][rows][GROUP]`, with `taken` (128 or 0) taken off every code. What
+/// Packs the rows, each of `k` codes (and as many more as fill the last group, if it is `filled`), as `[k / GROUP][rows][GROUP]`, with `taken` (128 or 0) taken off every code. What
 /// fills the last group meets weights of zero.
 ///
 /// # Safety
@@ -15,6 +15,7 @@ pub(in crate::kernels) const GROUP: usize = 8;
 pub(super) unsafe fn pack<const ROWS: usize>(
     rows: [*const u8; ROWS],
     k: usize,
+    filled: bool,
     taken: u8,
     to: *mut u8,
 ) {
@@ -38,9 +39,13 @@ pub(super) unsafe fn pack<const ROWS: usize>(
         let left = k % GROUP;
         if left > 0 {
             for (i, row) in rows.iter().enumerate() {
+                let (from, to) = (row.add(whole * GROUP), to.add((whole * ROWS + i) * GROUP));
+                if filled {
+                    store(from.cast::<u64>().read_unaligned(), taken, to);
+                    continue;
+                }
                 let mut codes = [0; GROUP];
-                core::ptr::copy_nonoverlapping(row.add(whole * GROUP), codes.as_mut_ptr(), left);
-                let to = to.add((whole * ROWS + i) * GROUP);
+                core::ptr::copy_nonoverlapping(from, codes.as_mut_ptr(), left);
                 store(u64::from_ne_bytes(codes), taken, to);
             }
         }

@@ -5,7 +5,7 @@ use core::arch::aarch64::*;
 use core::ops::Range;
 
 use super::order::{GROUP, pack};
-use super::{finish, rounded::Codes};
+use super::{Results, finish};
 use crate::kernels::{Gemm, LANES};
 
 /// Rows of a block at most: a multiple of every tile, and enough that it costs little to put a panel
@@ -45,9 +45,9 @@ pub(in crate::kernels) struct Tile {
     pub(in crate::kernels) w: *const i8,
     /// What is added to the sums of each row: what was taken off the codes.
     pub(in crate::kernels) starts: *const [i32; LANES],
-    /// Where codes go instead of sums, unless there is no place for them.
-    pub(in crate::kernels) codes: Codes,
-    /// Where the sums go.
+    /// What becomes of the sums.
+    pub(in crate::kernels) results: Results,
+    /// Where they go if nothing does.
     pub(in crate::kernels) sums: *mut [i32; LANES],
 }
 
@@ -91,6 +91,7 @@ impl Tiles {
         let blocks = count.div_ceil(BLOCK).max(1);
         let block = count.div_ceil(blocks).next_multiple_of(self.rows[0]);
         let mut sums = [[0; LANES]; BLOCK + 1];
+        let all = Results::of(&g.end);
         for start in rows.clone().step_by(block.max(1)) {
             let block = rows.end.min(start + block) - start;
             let parts = self.parts(block);
@@ -115,7 +116,8 @@ impl Tiles {
                         vst1q_s32(start.as_mut_ptr(), vmulq_n_s32(sum, i32::from(self.taken)));
                     }
                 }
-                let codes = Codes::of(&g.end, start, p * LANES);
+                let bias = super::bias(&g.end.q, p * LANES);
+                let results = all.panel(p * LANES, g.end.n, &bias).from(start);
                 // Rows from here on leave sums.
                 let mut left = 0;
                 // SAFETY: the packed rows and the panel have their groups; there are sums for every
@@ -129,12 +131,23 @@ impl Tiles {
                         let a = packed.add(first * groups * GROUP);
                         let (w, sums) = (weights.as_ptr(), sums.as_mut_ptr().add(first));
                         let end = first + count * rows;
-                        let codes = if end <= block { codes.from(first) } else { Codes::NONE };
-                        if !codes.at.is_null() {
+                        let results =
+                            if end <= block { results.from(first) } else { Results::SUMS };
+                        if !results.at.is_null() {
                             left = end;
                         }
                         let starts = &starts;
-                        (self.sums)(Tile { count, rows, groups, fours, a, w, starts, codes, sums });
+                        (self.sums)(Tile {
+                            count,
+                            rows,
+                            groups,
+                            fours,
+                            a,
+                            w,
+                            starts,
+                            results,
+                            sums,
+                        });
                     }
                     if left < block {
                         finish(&g.end, start + left, p * LANES, &sums[left..block]);
@@ -151,17 +164,19 @@ impl Tiles {
     #[inline]
     #[target_feature(enable = "neon")]
     unsafe fn pack(&self, g: &Gemm, first: usize, last: usize, rows: usize, to: *mut u8) {
+        let (k, taken) = (g.w.k, self.taken);
         let row = |i: usize| g.a.codes.as_ptr().wrapping_add(last.min(first + i) * g.a.stride);
+        let filled = last * g.a.stride + k.next_multiple_of(GROUP) <= g.a.codes.len();
         // SAFETY: the caller's promise.
         unsafe {
             match rows {
-                1 => pack([row(0)], g.w.k, self.taken, to),
-                2 => pack([row(0), row(1)], g.w.k, self.taken, to),
-                3 => pack([row(0), row(1), row(2)], g.w.k, self.taken, to),
-                4 => pack([row(0), row(1), row(2), row(3)], g.w.k, self.taken, to),
+                1 => pack([row(0)], k, filled, taken, to),
+                2 => pack([row(0), row(1)], k, filled, taken, to),
+                3 => pack([row(0), row(1), row(2)], k, filled, taken, to),
+                4 => pack([row(0), row(1), row(2), row(3)], k, filled, taken, to),
                 _ => {
                     let rows = [row(0), row(1), row(2), row(3), row(4), row(5)];
-                    pack(rows, g.w.k, self.taken, to);
+                    pack(rows, k, filled, taken, to);
                 }
             }
         }

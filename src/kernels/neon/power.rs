@@ -1,50 +1,62 @@
-//! Powers of 2, of which gates and probabilities are made. As in [`rounded`](super::rounded), a fused
+//! Powers of 2, of which gates and probabilities are made. As in [`results`](super::results), a fused
 //! multiply-add overwrites what it adds to: one instruction loads four registers of a coefficient, where the
 //! compiler copies them one by one.
 
+use core::arch::aarch64::vdupq_n_f32;
 use core::arch::asm;
 
 use super::lanes::F32x16;
+use super::results::{four, quad};
 use crate::kernels::LANES;
-use crate::math::POWER_P;
+use crate::math::{LOG2_E, POWER_255, POWER_BIAS, POWER_P};
 
-/// The coefficients that are added to, for all lanes.
-static COEFFICIENTS: [[f32; LANES]; 3] =
-    [[POWER_P[1]; LANES], [POWER_P[2]; LANES], [POWER_P[3]; LANES]];
+/// What is added to in turn, for all lanes.
+type Summands<const N: usize> = [[f32; LANES]; N];
 
-/// One instruction for each of four registers.
-macro_rules! each {
-    ($name:literal: $([$to:literal $($from:literal)*])*) => {
-        concat!($($name, " v", $to, ".4s" $(, ", v", $from, ".4s")*, "\n",)*)
+/// Of the powers, and then one.
+static COEFFICIENTS: Summands<4> =
+    [[POWER_P[1]; LANES], [POWER_P[2]; LANES], [POWER_P[3]; LANES], [1.0; LANES]];
+/// What the exponent begins with, and those of the powers.
+static OF_PROBABILITIES: Summands<4> =
+    [[POWER_BIAS; LANES], [POWER_255[1]; LANES], [POWER_255[2]; LANES], [POWER_255[3]; LANES]];
+
+/// Powers of 2 of registers 0 to 3: their fractions' in 16 to 19, and those of their whole parts in 4 to 7, zero for
+/// exponents that there are none of. The first coefficient is in 20.
+macro_rules! powers {
+    () => {
+        concat!(
+            four!("frintn": [4 0] [5 1] [6 2] [7 3]),
+            four!("fsub": [0 0 4] [1 1 5] [2 2 6] [3 3 7]),
+            quad!("ld1" 16 17 18 19, "[{c}], #64"),
+            four!("fmla": [16 20 0] [17 20 1] [18 20 2] [19 20 3]),
+            four!("fcvtnu": [4 4] [5 5] [6 6] [7 7]),
+            quad!("ld1" 20 21 22 23, "[{c}], #64"),
+            four!("fmla": [20 16 0] [21 17 1] [22 18 2] [23 19 3]),
+            "shl v4.4s, v4.4s, #23\n",
+            "shl v5.4s, v5.4s, #23\n",
+            "shl v6.4s, v6.4s, #23\n",
+            "shl v7.4s, v7.4s, #23\n",
+            quad!("ld1" 16 17 18 19, "[{c}], #64"),
+            four!("fmla": [16 20 0] [17 21 1] [18 22 2] [19 23 3]),
+        )
     };
 }
 
-/// [`Lanes::power_inside`](crate::kernels::lanes::Lanes::power_inside) of one value.
+/// [`Lanes::one_and_power`](crate::kernels::lanes::Lanes::one_and_power) of one value.
 #[inline]
 #[target_feature(enable = "neon")]
-pub(super) fn power_inside(x: F32x16) -> F32x16 {
-    let [mut a, mut b, mut c, mut d] = x.0;
-    // SAFETY: three times 16 coefficients are read; the rest is registers.
+pub(super) fn one_and_power(u: F32x16) -> F32x16 {
+    let [mut a, mut b, mut c, mut d] = u.0;
+    // SAFETY: all coefficients are read; the rest is registers.
     unsafe {
         asm!(
-            each!("frintn": [4 0] [5 1] [6 2] [7 3]),
-            each!("fsub": [0 0 4] [1 1 5] [2 2 6] [3 3 7]),
-            "ld1 {{v16.4s, v17.4s, v18.4s, v19.4s}}, [{c}], #64",
-            each!("fmla": [16 20 0] [17 20 1] [18 20 2] [19 20 3]),
-            each!("fcvtns": [4 4] [5 5] [6 6] [7 7]),
-            "ld1 {{v20.4s, v21.4s, v22.4s, v23.4s}}, [{c}], #64",
-            each!("fmla": [20 16 0] [21 17 1] [22 18 2] [23 19 3]),
-            // Added to the exponent.
-            "shl v4.4s, v4.4s, #23",
-            "shl v5.4s, v5.4s, #23",
-            "shl v6.4s, v6.4s, #23",
-            "shl v7.4s, v7.4s, #23",
-            "ld1 {{v16.4s, v17.4s, v18.4s, v19.4s}}, [{c}]",
-            each!("fmla": [16 20 0] [17 21 1] [18 22 2] [19 23 3]),
-            each!("add": [0 16 4] [1 17 5] [2 18 6] [3 19 7]),
+            powers!(),
+            quad!("ld1" 0 1 2 3, "[{c}]"),
+            // Times a power of 2 is exact: nothing is rounded once that was rounded twice.
+            four!("fmla": [0 16 4] [1 17 5] [2 18 6] [3 19 7]),
             c = inout(reg) COEFFICIENTS.as_ptr() => _,
             inout("v0") a, inout("v1") b, inout("v2") c, inout("v3") d,
-            inout("v20") core::arch::aarch64::vdupq_n_f32(POWER_P[0]) => _,
+            inout("v20") vdupq_n_f32(POWER_P[0]) => _,
             out("v4") _, out("v5") _, out("v6") _, out("v7") _,
             out("v16") _, out("v17") _, out("v18") _, out("v19") _,
             out("v21") _, out("v22") _, out("v23") _,
@@ -52,4 +64,40 @@ pub(super) fn power_inside(x: F32x16) -> F32x16 {
         );
     }
     F32x16([a, b, c, d])
+}
+
+/// [`Lanes::store_probability`](crate::kernels::lanes::Lanes::store_probability): the code of what is no number is
+/// zero, and so is that of what would leave the normal numbers.
+///
+/// # Safety
+/// As there.
+#[inline]
+#[target_feature(enable = "neon")]
+pub(super) unsafe fn store_probability(x: F32x16, greatest: F32x16, at: *mut u8) {
+    let [a, b, c, d] = x.0;
+    // SAFETY: all coefficients are read; for the codes the caller's promise.
+    unsafe {
+        asm!(
+            four!("fsub": [16 16 24] [17 17 24] [18 18 24] [19 19 24]),
+            quad!("ld1" 0 1 2 3, "[{c}], #64"),
+            four!("fmla": [0 16 25] [1 17 25] [2 18 25] [3 19 25]),
+            powers!(),
+            four!("fmul": [0 16 4] [1 17 5] [2 18 6] [3 19 7]),
+            four!("fcvtnu": [0 0] [1 1] [2 2] [3 3]),
+            "uzp1 v0.8h, v0.8h, v1.8h",
+            "uzp1 v2.8h, v2.8h, v3.8h",
+            "uzp1 v0.16b, v0.16b, v2.16b",
+            "str q0, [{at}]",
+            c = inout(reg) OF_PROBABILITIES.as_ptr() => _,
+            at = in(reg) at,
+            inout("v16") a => _, inout("v17") b => _, inout("v18") c => _, inout("v19") d => _,
+            inout("v20") vdupq_n_f32(POWER_255[0]) => _,
+            in("v24") greatest.0[0],
+            in("v25") vdupq_n_f32(LOG2_E),
+            out("v0") _, out("v1") _, out("v2") _, out("v3") _,
+            out("v4") _, out("v5") _, out("v6") _, out("v7") _,
+            out("v21") _, out("v22") _, out("v23") _,
+            options(nostack, preserves_flags),
+        );
+    }
 }

@@ -1,93 +1,13 @@
-//! Codes of rows of sums or of values. A fused multiply-add puts its result where the bias was, which the compiler copies
-//! there, register by register, for every row; one instruction loads all four.
+//! Codes of rows of sums or of values that lie in memory. A fused multiply-add puts its result where the bias was, which
+//! the compiler copies there, register by register, for every row; one instruction loads all four.
 
 use core::arch::aarch64::float32x4_t;
 use core::arch::asm;
 
 use super::lanes::F32x16;
-use crate::kernels::end::{Plain, is_plain};
-use crate::kernels::{End, LANES, Sink};
-
-/// Where the codes of a [plain](is_plain) panel's rows go, and its units, which a tile looks up only when it has its sums.
-#[derive(Clone, Copy)]
-pub(in crate::kernels) struct Codes {
-    pub(in crate::kernels) scale: *const f32,
-    pub(in crate::kernels) bias: *const f32,
-    /// The first row's codes, or null where sums are wanted.
-    pub(in crate::kernels) at: *mut u8,
-    /// Codes from one row to the next.
-    pub(in crate::kernels) stride: usize,
-}
-
-impl Codes {
-    pub(in crate::kernels) const NONE: Self = Self {
-        scale: core::ptr::null(),
-        bias: core::ptr::null(),
-        at: core::ptr::null_mut(),
-        stride: 0,
-    };
-
-    /// Those of the rows from `r` on and the panel of channels `n`, if it is plain.
-    pub(in crate::kernels) fn of(end: &End, r: usize, n: usize) -> Self {
-        match &end.sink {
-            Sink::Codes(out) if is_plain(end, n) => Self {
-                scale: end.q.scale[n..].as_ptr(),
-                bias: end.q.bias[n..].as_ptr(),
-                at: out.at(r * end.stride_out + n),
-                stride: end.stride_out,
-            },
-            _ => Self::NONE,
-        }
-    }
-
-    /// Those of the rows after the first `count`.
-    pub(in crate::kernels) fn from(self, count: usize) -> Self {
-        let at =
-            if self.at.is_null() { self.at } else { self.at.wrapping_add(count * self.stride) };
-        Self { at, ..self }
-    }
-}
-
-/// Four registers of sums to the codes of a row at `at`: by the scales in `s` and the biases at `bias`, through the
-/// registers from `e` on, which follow each other.
-macro_rules! codes {
-    (
-        $a:literal $b:literal $c:literal $d:literal, $s:literal $t:literal $u:literal $v:literal,
-        $e:literal $f:literal $g:literal $h:literal
-    ) => {
-        concat!(
-            "ld1 {{v", $e, ".4s, v", $f, ".4s, v", $g, ".4s, v", $h, ".4s}}, [{bias}]\n",
-            codes!(each "scvtf" $a $b $c $d),
-            "fmla v", $e, ".4s, v", $a, ".4s, v", $s, ".4s\n",
-            "fmla v", $f, ".4s, v", $b, ".4s, v", $t, ".4s\n",
-            "fmla v", $g, ".4s, v", $c, ".4s, v", $u, ".4s\n",
-            "fmla v", $h, ".4s, v", $d, ".4s, v", $v, ".4s\n",
-            codes!(round $e $f $g $h),
-            "st1 {{v", $e, ".16b}}, [{at}], {stride}\n",
-        )
-    };
-    // To whole numbers of no sign, then to fewer bits: what lies outside becomes the nearest code.
-    (round $e:literal $f:literal $g:literal $h:literal) => {
-        concat!(
-            codes!(each "fcvtnu" $e $f $g $h),
-            "uqxtn v", $e, ".4h, v", $e, ".4s\n",
-            "uqxtn v", $g, ".4h, v", $g, ".4s\n",
-            "uqxtn2 v", $e, ".8h, v", $f, ".4s\n",
-            "uqxtn2 v", $g, ".8h, v", $h, ".4s\n",
-            "uqxtn v", $e, ".8b, v", $e, ".8h\n",
-            "uqxtn2 v", $e, ".16b, v", $g, ".8h\n",
-        )
-    };
-    (each $name:literal $a:literal $b:literal $c:literal $d:literal) => {
-        concat!(
-            $name, " v", $a, ".4s, v", $a, ".4s\n",
-            $name, " v", $b, ".4s, v", $b, ".4s\n",
-            $name, " v", $c, ".4s, v", $c, ".4s\n",
-            $name, " v", $d, ".4s, v", $d, ".4s\n",
-        )
-    };
-}
-pub(in crate::kernels) use codes;
+use super::results::codes;
+use crate::kernels::LANES;
+use crate::kernels::end::Plain;
 
 /// As [`Lanes::store_sums`](crate::kernels::lanes::Lanes::store_sums), two rows at once.
 ///
@@ -150,7 +70,7 @@ pub(super) unsafe fn store_scaled(
             "fmla v5.4s, {b:v}.4s, {factor:v}.4s",
             "fmla v6.4s, {c:v}.4s, {factor:v}.4s",
             "fmla v7.4s, {d:v}.4s, {factor:v}.4s",
-            codes!(round 4 5 6 7),
+            codes!(cut 4 5 6 7),
             "str q4, [{at}]",
             a = in(vreg) a,
             b = in(vreg) b,

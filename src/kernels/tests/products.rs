@@ -11,8 +11,8 @@ fn products(kernels: &Kernels, pool: &Pool, case: &Product) -> (Vec<u8>, Vec<u8>
     // Places before, between and after the rows must stay as they were.
     let stride_out = n + 2;
     let w = PackedMatrix { k, n, data: &case.weights, sums: &case.sums };
-    // Bounds that round to those of a code, which are not looked at any more.
-    let q = Requant { lo: 0.5, hi: 254.6, ..Requant::to_codes(&case.units[0], &case.units[1]) };
+    // Bounds that become those of a code, which are not looked at any more.
+    let q = Requant { lo: 0.25, hi: 254.6, ..Requant::to_codes(&case.units[0], &case.units[1]) };
     let a = Rows::of_codes(&case.a[1..], stride, rows);
     let mut out = vec![0xa5; rows * stride_out + 2];
     kernels.gemm(pool, a, w, q, Added::Nothing, Out::Codes(&mut out[1..]), stride_out);
@@ -184,8 +184,8 @@ fn the_specification_multiplies() {
     let (kernels, pool) = (&scalar::KERNELS, Pool::new(1, 0).unwrap());
     let mut out = [0; 4];
     kernels.gemm(&pool, a, w, q, Added::Nothing, Out::Codes(&mut out), 2);
-    // Sums 63, -46, 258, 1014: 32.5 to even, below 0, 130, above 255.
-    assert_eq!(out, [32, 0, 130, 255]);
+    // Sums 63, -46, 258, 1014: 32.5 goes up, below 0, 130, above 255.
+    assert_eq!(out, [33, 0, 130, 255]);
     let mut mean = [0.0; 2];
     kernels.gemm_mean(&pool, a, w, Requant { hi: 1000.0, ..q }, &mut mean);
     assert_eq!(mean, [(32.5 + 130.0) / 2.0, 508.0 / 2.0]);
