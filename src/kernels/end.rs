@@ -120,10 +120,16 @@ pub(super) use with_curve;
 /// An [`Activation`] as a type: each has loops of its own, which hold nothing of what the others need.
 pub(super) trait Curve: Copy {
     fn of<V: Lanes, const N: usize>(self, x: [V; N]) -> [V; N];
+
+    /// The coefficient, if it is [`Swish`].
+    #[inline(always)]
+    fn swish(self) -> Option<f32> {
+        None
+    }
 }
 
 macro_rules! curve {
-    ($(#[$doc:meta])* $name:ident $(($field:ty))?, |$x:ident $(, $c:ident)?| $y:expr) => {
+    ($(#[$doc:meta])* $name:ident $(($field:ty))?, |$x:ident $(, $c:ident)?| $y:expr $(, $swish:expr)?) => {
         $(#[$doc])*
         #[derive(Clone, Copy)]
         pub(super) struct $name $((pub(super) $field))?;
@@ -134,6 +140,11 @@ macro_rules! curve {
                 $(let Self($c) = self;)?
                 $y
             }
+
+            $(#[inline(always)]
+            fn swish(self) -> Option<f32> {
+                $swish(self)
+            })?
         }
     };
 }
@@ -141,7 +152,7 @@ macro_rules! curve {
 curve!(Linear, |x| x);
 curve!(
     /// [`Gated`] without what depends on the square.
-    Swish(f32), |x, c| lanes::swish(x, c)
+    Swish(f32), |x, c| lanes::swish(x, c), |Self(c)| Some(c)
 );
 curve!(Gated([f32; 3]), |x, c| lanes::gated(x, c));
 curve!(HardSwish, |x| lanes::hard_swish(x));
@@ -497,6 +508,11 @@ pub(super) unsafe fn finish<V: Lanes, C: Curve, const N: usize>(
         let to_codes = matches!(end.sink, Sink::Codes(_));
         let units = Units::load(&end.q, n, curve, to_codes);
         if are_tokens(end, n) {
+            if let (Added::Nothing, Some(c)) = (end.added, curve.swish())
+                && V::swish_tokens(end, r, n, sums, c)
+            {
+                return;
+            }
             return match end.added {
                 Added::Real(added) => {
                     finish_tokens::<V, C, N>(end, r, n, sums, &units, Some(added))

@@ -196,20 +196,28 @@ macro_rules! tile {
             $s0:literal $s1:literal $s2:literal $s3:literal
             $s4:literal $s5:literal $s6:literal $s7:literal])*
     ) => {
-        for _ in 0..$tile.count {
         asm!(
+            "10:",
+            "mov {w}, {weights}",
+            "mov {left}, {groups}",
             $(concat!("movi v", $s0, ".4s, #0"), concat!("movi v", $s1, ".4s, #0"),
             concat!("movi v", $s2, ".4s, #0"), concat!("movi v", $s3, ".4s, #0"),
             concat!("movi v", $s4, ".4s, #0"), concat!("movi v", $s5, ".4s, #0"),
             concat!("movi v", $s6, ".4s, #0"), concat!("movi v", $s7, ".4s, #0"),)*
-            "tbz {groups}, #0, 3f",
+            "tbz {groups}, #0, 11f",
+            group!($load; $([$inputs: $s0 $s1 $s2 $s3 $s4 $s5 $s6 $s7])*),
+            "11:",
+            "tbz {groups}, #1, 3f",
+            group!($load; $([$inputs: $s0 $s1 $s2 $s3 $s4 $s5 $s6 $s7])*),
             group!($load; $([$inputs: $s0 $s1 $s2 $s3 $s4 $s5 $s6 $s7])*),
             "b 3f",
             "2:",
             group!($load; $([$inputs: $s0 $s1 $s2 $s3 $s4 $s5 $s6 $s7])*),
             group!($load; $([$inputs: $s0 $s1 $s2 $s3 $s4 $s5 $s6 $s7])*),
+            group!($load; $([$inputs: $s0 $s1 $s2 $s3 $s4 $s5 $s6 $s7])*),
+            group!($load; $([$inputs: $s0 $s1 $s2 $s3 $s4 $s5 $s6 $s7])*),
             "3:",
-            "subs {groups}, {groups}, #2",
+            "subs {left}, {left}, #4",
             "b.pl 2b",
             "cbz {at}, 8f",
             "cbnz {columns}, 6f",
@@ -227,18 +235,23 @@ macro_rules! tile {
             $(part!($s0 $s1), part!($s2 $s3), part!($s4 $s5), part!($s6 $s7),
             "add {sums}, {sums}, #64",)*
             "9:",
-            a = inout(reg) $tile.a,
-            w = inout(reg) $tile.w => _,
-            groups = inout(reg) $tile.groups => _,
+            "subs {count}, {count}, #1",
+            "b.ne 10b",
+            count = inout(reg) $tile.count => _,
+            a = inout(reg) $tile.a => _,
+            weights = in(reg) $tile.w,
+            w = out(reg) _,
+            groups = in(reg) $tile.groups,
+            left = out(reg) _,
             scale = in(reg) $tile.results.scale,
             bias = in(reg) $tile.results.bias,
-            at = inout(reg) $tile.results.at,
+            at = inout(reg) $tile.results.at => _,
             stride = in(reg) $tile.results.stride,
             columns = in(reg) $tile.results.columns,
-            zeros = inout(reg) $tile.results.zeros,
-            steps = inout(reg) $tile.results.steps,
-            added = inout(reg) $tile.results.added,
-            sums = inout(reg) $tile.sums,
+            zeros = inout(reg) $tile.results.zeros => _,
+            steps = inout(reg) $tile.results.steps => _,
+            added = inout(reg) $tile.results.added => _,
+            sums = inout(reg) $tile.sums => _,
             out("v0") _, out("v1") _, out("v2") _, out("v3") _,
             out("v4") _, out("v5") _, out("v6") _, out("v7") _,
             out("v8") _, out("v9") _, out("v10") _, out("v11") _,
@@ -248,8 +261,7 @@ macro_rules! tile {
             out("v24") _, out("v25") _, out("v26") _, out("v27") _,
             out("v28") _, out("v29") _, out("v30") _, out("v31") _,
             options(nostack),
-        );
-        }
+        )
     };
 }
 
@@ -258,7 +270,7 @@ macro_rules! tile {
 /// # Safety
 /// What the tiles (of 2, 4 or 6 rows) point to exists.
 #[target_feature(enable = "neon,i8mm")]
-unsafe fn sums(mut tile: Tile) {
+unsafe fn sums(tile: Tile) {
     // SAFETY: the caller's promise.
     unsafe {
         match tile.rows {

@@ -5,7 +5,7 @@
 //! table of kernels, which can be had only on a processor with the instruction set.
 
 use super::end::{self, Plain};
-use super::{LANES, scalar};
+use super::{End, LANES, scalar};
 use crate::math;
 
 /// Functions of several values at once, each step for all of them: one value's steps wait for each other.
@@ -147,6 +147,16 @@ pub(super) trait Lanes: Copy {
         let [power] = Self::power([u.max(Self::splat(0.0))], math::POWER_255);
         // SAFETY: the caller's promise.
         unsafe { power.store_codes(at) }
+    }
+
+    /// [`swish`] of rows of sums that are [tokens](end::are_tokens) to which nothing is added, if an instruction set has a
+    /// loop of its own for it.
+    ///
+    /// # Safety
+    /// As `finish` of [`end::stamp`].
+    #[inline(always)]
+    unsafe fn swish_tokens(_: &End, _r: usize, _n: usize, _: &[[i32; LANES]], _c: f32) -> bool {
+        false
     }
 
     /// The sum of codes, fewer than 2^24.

@@ -85,16 +85,24 @@ macro_rules! tile {
         $tile:ident; $([$s0:literal $s1:literal $s2:literal $s3:literal])*;
         $load:literal even ($($even:tt)*) odd ($($odd:tt)*)
     ) => {
-        for _ in 0..$tile.count {
         asm!(
+            "10:",
+            "mov {w}, {weights}",
             $(concat!("ld1 {{v", $s0, ".4s, v", $s1, ".4s, v", $s2, ".4s, v", $s3, ".4s}}, [{starts}]"),)*
-            "cbz {sixteens}, 3f",
+            "lsr {turns}, {fours}, #3",
+            "cbz {turns}, 3f",
             "2:",
             $load, group!($($even)*), group!($($odd)*),
             $load, group!($($even)*), group!($($odd)*),
-            "subs {sixteens}, {sixteens}, #1",
+            $load, group!($($even)*), group!($($odd)*),
+            $load, group!($($even)*), group!($($odd)*),
+            "subs {turns}, {turns}, #1",
             "b.ne 2b",
             "3:",
+            "tbz {fours}, #2, 11f",
+            $load, group!($($even)*), group!($($odd)*),
+            $load, group!($($even)*), group!($($odd)*),
+            "11:",
             "tbz {fours}, #1, 4f",
             $load, group!($($even)*), group!($($odd)*),
             "4:",
@@ -102,20 +110,24 @@ macro_rules! tile {
             $load, group!($($even)*),
             "5:",
             results!($([$s0 $s1 $s2 $s3])*),
-            a = inout(reg) $tile.a,
-            w = inout(reg) $tile.w => _,
+            "subs {count}, {count}, #1",
+            "b.ne 10b",
+            count = inout(reg) $tile.count => _,
+            a = inout(reg) $tile.a => _,
+            weights = in(reg) $tile.w,
+            w = out(reg) _,
             starts = in(reg) $tile.starts,
-            sixteens = inout(reg) $tile.fours / 4 => _,
+            turns = out(reg) _,
             fours = in(reg) $tile.fours,
             scale = in(reg) $tile.results.scale,
             bias = in(reg) $tile.results.bias,
-            at = inout(reg) $tile.results.at,
+            at = inout(reg) $tile.results.at => _,
             stride = in(reg) $tile.results.stride,
             columns = in(reg) $tile.results.columns,
-            zeros = inout(reg) $tile.results.zeros,
-            steps = inout(reg) $tile.results.steps,
-            added = inout(reg) $tile.results.added,
-            sums = inout(reg) $tile.sums,
+            zeros = inout(reg) $tile.results.zeros => _,
+            steps = inout(reg) $tile.results.steps => _,
+            added = inout(reg) $tile.results.added => _,
+            sums = inout(reg) $tile.sums => _,
             out("v0") _, out("v1") _, out("v2") _, out("v3") _,
             out("v4") _, out("v5") _, out("v6") _, out("v7") _,
             out("v8") _, out("v9") _, out("v10") _, out("v11") _,
@@ -125,8 +137,7 @@ macro_rules! tile {
             out("v24") _, out("v25") _, out("v26") _, out("v27") _,
             out("v28") _, out("v29") _, out("v30") _, out("v31") _,
             options(nostack),
-        );
-        }
+        )
     };
 }
 
@@ -135,7 +146,7 @@ macro_rules! tile {
 /// # Safety
 /// What the tiles (of 1, 2, 4 or 6 rows) point to exists.
 #[target_feature(enable = "neon,dotprod")]
-unsafe fn sums(mut tile: Tile) {
+unsafe fn sums(tile: Tile) {
     // SAFETY: the caller's promise.
     unsafe {
         match tile.rows {

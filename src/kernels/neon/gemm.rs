@@ -185,8 +185,10 @@ macro_rules! row_of_twos {
 /// The sums of tiles whose rows have four registers each.
 macro_rules! tile {
     ($tile:ident; $([$s0:literal $s1:literal $s2:literal $s3:literal])*) => {
-        for _ in 0..$tile.count {
         asm!(
+            "10:",
+            "mov {w}, {weights}",
+            "mov {marks}, {first_mark}",
             $(concat!("ld1 {{v", $s0, ".4s, v", $s1, ".4s, v", $s2, ".4s, v", $s3, ".4s}}, [{starts}]"),)*
             "b 4f",
             "2:",
@@ -203,20 +205,25 @@ macro_rules! tile {
             "b 4b",
             "5:",
             results!($([$s0 $s1 $s2 $s3])*),
-            a = inout(reg) $tile.a,
-            w = inout(reg) $tile.w => _,
-            marks = inout(reg) $tile.w.add($tile.groups * GROUP * LANES) => _,
+            "subs {count}, {count}, #1",
+            "b.ne 10b",
+            count = inout(reg) $tile.count => _,
+            a = inout(reg) $tile.a => _,
+            weights = in(reg) $tile.w,
+            w = out(reg) _,
+            first_mark = in(reg) $tile.w.add($tile.groups * GROUP * LANES),
+            marks = out(reg) _,
             mark = out(reg) _,
             starts = in(reg) $tile.starts,
             scale = in(reg) $tile.results.scale,
             bias = in(reg) $tile.results.bias,
-            at = inout(reg) $tile.results.at,
+            at = inout(reg) $tile.results.at => _,
             stride = in(reg) $tile.results.stride,
             columns = in(reg) $tile.results.columns,
-            zeros = inout(reg) $tile.results.zeros,
-            steps = inout(reg) $tile.results.steps,
-            added = inout(reg) $tile.results.added,
-            sums = inout(reg) $tile.sums,
+            zeros = inout(reg) $tile.results.zeros => _,
+            steps = inout(reg) $tile.results.steps => _,
+            added = inout(reg) $tile.results.added => _,
+            sums = inout(reg) $tile.sums => _,
             out("v0") _, out("v1") _, out("v2") _, out("v3") _,
             out("v4") _, out("v5") _, out("v6") _, out("v7") _,
             out("v8") _, out("v9") _, out("v10") _, out("v11") _,
@@ -226,8 +233,7 @@ macro_rules! tile {
             out("v24") _, out("v25") _, out("v26") _, out("v27") _,
             out("v28") _, out("v29") _, out("v30") _, out("v31") _,
             options(nostack),
-        );
-        }
+        )
     };
 }
 
@@ -236,7 +242,7 @@ macro_rules! tile {
 /// # Safety
 /// What the tiles (of 4 rows at most) point to exists.
 #[target_feature(enable = "neon")]
-unsafe fn sums(mut tile: Tile) {
+unsafe fn sums(tile: Tile) {
     // SAFETY: the caller's promise; marks follow the weights.
     unsafe {
         match tile.rows {

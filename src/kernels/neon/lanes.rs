@@ -3,9 +3,9 @@
 use core::arch::aarch64::*;
 
 use super::{QUARTER, QUARTERS, power, rounded};
-use crate::kernels::LANES;
 use crate::kernels::end::Plain;
 use crate::kernels::lanes::Lanes;
+use crate::kernels::{End, LANES};
 
 #[derive(Clone, Copy)]
 pub(in crate::kernels) struct F32x16(pub(in crate::kernels) [float32x4_t; QUARTERS]);
@@ -255,6 +255,13 @@ impl Lanes for F32x16 {
     unsafe fn store_probability(self, greatest: Self, at: *mut u8) {
         // SAFETY: the caller's promise.
         unsafe { power::store_probability(self, greatest, at) };
+    }
+
+    #[inline(always)]
+    unsafe fn swish_tokens(end: &End, r: usize, n: usize, sums: &[[i32; LANES]], c: f32) -> bool {
+        // SAFETY: the caller's promise.
+        unsafe { power::swish_tokens(end, r, n, sums, c) };
+        true
     }
 
     #[inline(always)]

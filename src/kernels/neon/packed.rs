@@ -10,7 +10,14 @@ use crate::kernels::{Gemm, LANES};
 
 /// Rows of a block at most: a multiple of every tile, and enough that it costs little to put a panel
 /// in another order for them.
-const BLOCK: usize = 60;
+const BLOCK: usize = 120;
+/// Bytes of its packed rows that as many threads as a small board has can keep in its second-level cache.
+const BYTES: usize = 64 * 1024;
+
+/// Rows of a block over `k` inputs.
+const fn most_rows(k: usize) -> usize {
+    if BLOCK * k <= BYTES { BLOCK } else { BLOCK / 2 }
+}
 
 /// What an instruction set has of its own.
 pub(in crate::kernels) struct Tiles {
@@ -55,7 +62,7 @@ pub(in crate::kernels) struct Tile {
 /// group of its inputs.
 pub(in crate::kernels) fn scratch(k: usize) -> usize {
     let inputs = k.next_multiple_of(GROUP);
-    (BLOCK + LANES) * inputs + inputs / GROUP + 1
+    (most_rows(k) + LANES) * inputs + inputs / GROUP + 1
 }
 
 /// Tiles of one size in a block.
@@ -83,12 +90,12 @@ impl Tiles {
         let (k, count) = (g.w.k, rows.len());
         assert!(scratch.len() >= self::scratch(k), "gemm: scratch");
         let (groups, fours) = (k.div_ceil(GROUP), k.div_ceil(4));
-        let (packed, arranged) = scratch.split_at_mut(BLOCK * groups * GROUP);
+        let (packed, arranged) = scratch.split_at_mut(most_rows(k) * groups * GROUP);
         let packed = packed.as_mut_ptr();
         // SAFETY: any bit pattern of u8 is one of i8.
         let (_, arranged, _) = unsafe { arranged.align_to_mut::<i8>() };
         // Blocks of about the same size, so that the last one is not too small for its panels.
-        let blocks = count.div_ceil(BLOCK).max(1);
+        let blocks = count.div_ceil(most_rows(k)).max(1);
         let block = count.div_ceil(blocks).next_multiple_of(self.rows[0]);
         let mut sums = [[0; LANES]; BLOCK + 1];
         let all = Results::of(&g.end);

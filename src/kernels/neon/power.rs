@@ -7,8 +7,8 @@ use core::arch::asm;
 
 use super::lanes::F32x16;
 use super::results::{four, quad};
-use crate::kernels::LANES;
-use crate::math::{LOG2_E, POWER_255, POWER_BIAS, POWER_P};
+use crate::kernels::{End, LANES, Sink};
+use crate::math::{self, LOG2_E, POWER_255, POWER_BIAS, POWER_P};
 
 /// What is added to in turn, for all lanes.
 type Summands<const N: usize> = [[f32; LANES]; N];
@@ -21,14 +21,14 @@ static OF_PROBABILITIES: Summands<4> =
     [[POWER_BIAS; LANES], [POWER_255[1]; LANES], [POWER_255[2]; LANES], [POWER_255[3]; LANES]];
 
 /// Powers of 2 of registers 0 to 3: their fractions' in 16 to 19, and those of their whole parts in 4 to 7, zero for
-/// exponents that there are none of. The first coefficient is in 20.
+/// exponents that there are none of. The first coefficient is in the register given.
 macro_rules! powers {
-    () => {
+    ($first:literal) => {
         concat!(
             four!("frintn": [4 0] [5 1] [6 2] [7 3]),
             four!("fsub": [0 0 4] [1 1 5] [2 2 6] [3 3 7]),
             quad!("ld1" 16 17 18 19, "[{c}], #64"),
-            four!("fmla": [16 20 0] [17 20 1] [18 20 2] [19 20 3]),
+            four!("fmla": [16 $first 0] [17 $first 1] [18 $first 2] [19 $first 3]),
             four!("fcvtnu": [4 4] [5 5] [6 6] [7 7]),
             quad!("ld1" 20 21 22 23, "[{c}], #64"),
             four!("fmla": [20 16 0] [21 17 1] [22 18 2] [23 19 3]),
@@ -50,7 +50,7 @@ pub(super) fn one_and_power(u: F32x16) -> F32x16 {
     // SAFETY: all coefficients are read; the rest is registers.
     unsafe {
         asm!(
-            powers!(),
+            powers!(20),
             quad!("ld1" 0 1 2 3, "[{c}]"),
             // Times a power of 2 is exact: nothing is rounded once that was rounded twice.
             four!("fmla": [0 16 4] [1 17 5] [2 18 6] [3 19 7]),
@@ -64,6 +64,76 @@ pub(super) fn one_and_power(u: F32x16) -> F32x16 {
         );
     }
     F32x16([a, b, c, d])
+}
+
+/// What is added to for a gate: what the exponent begins with, coefficients, one.
+static OF_GATES: Summands<5> = [
+    [POWER_BIAS; LANES],
+    [POWER_P[1]; LANES],
+    [POWER_P[2]; LANES],
+    [POWER_P[3]; LANES],
+    [1.0; LANES],
+];
+
+/// As [`Lanes::swish_tokens`](crate::kernels::lanes::Lanes::swish_tokens).
+///
+/// # Safety
+/// As there.
+#[target_feature(enable = "neon")]
+pub(super) unsafe fn swish_tokens(end: &End, r: usize, n: usize, sums: &[[i32; LANES]], c: f32) {
+    let Sink::Real(out) = &end.sink else { return };
+    let [c, _, _] = math::minus_in_twos([c, 0.0, 0.0]);
+    if sums.is_empty() {
+        return;
+    }
+    // SAFETY: sums and units of as many rows, and a place for their values, by the caller's promise.
+    unsafe {
+        asm!(
+            quad!("ld1" 8 9 10 11, "[{columns}]"),
+            quad!("ld1" 12 13 14 15, "[{scale}]"),
+            "2:",
+            quad!("ld1" 16 17 18 19, "[{sums}], #64"),
+            "ldr b4, [{zeros}], #1",
+            four!("mls" by 4: [16 8] [17 9] [18 10] [19 11]),
+            "ldr s4, [{steps}], #4",
+            four!("scvtf": [16 16] [17 17] [18 18] [19 19]),
+            four!("fmul" by 4: [20 12] [21 13] [22 14] [23 15]),
+            quad!("ld1" 24 25 26 27, "[{bias}]"),
+            four!("fmla": [24 16 20] [25 17 21] [26 18 22] [27 19 23]),
+            quad!("ld1" 0 1 2 3, "[{c}], #64"),
+            four!("fmla": [0 24 28] [1 25 28] [2 26 28] [3 27 28]),
+            four!("fminnm": [0 0 29] [1 1 29] [2 2 29] [3 3 29]),
+            powers!(30),
+            quad!("ld1" 0 1 2 3, "[{c}]"),
+            "sub {c}, {c}, #256",
+            four!("fmla": [0 16 4] [1 17 5] [2 18 6] [3 19 7]),
+            four!("fdiv": [24 24 0] [25 25 1] [26 26 2] [27 27 3]),
+            quad!("st1" 24 25 26 27, "[{at}], {stride}"),
+            "subs {rows}, {rows}, #1",
+            "b.ne 2b",
+            rows = inout(reg) sums.len() => _,
+            sums = inout(reg) sums.as_ptr() => _,
+            columns = in(reg) end.column_sums.as_ptr().add(n),
+            scale = in(reg) end.q.scale.as_ptr().add(n),
+            bias = in(reg) end.q.bias.as_ptr().add(n),
+            zeros = inout(reg) end.row_zero.as_ptr().add(r) => _,
+            steps = inout(reg) end.row_scale.as_ptr().add(r) => _,
+            at = inout(reg) out.at(r * end.stride_out + n) => _,
+            stride = in(reg) end.stride_out * size_of::<f32>(),
+            c = inout(reg) OF_GATES.as_ptr() => _,
+            in("v28") vdupq_n_f32(c),
+            in("v29") vdupq_n_f32(math::POWER_MAX),
+            in("v30") vdupq_n_f32(POWER_P[0]),
+            out("v0") _, out("v1") _, out("v2") _, out("v3") _,
+            out("v4") _, out("v5") _, out("v6") _, out("v7") _,
+            out("v8") _, out("v9") _, out("v10") _, out("v11") _,
+            out("v12") _, out("v13") _, out("v14") _, out("v15") _,
+            out("v16") _, out("v17") _, out("v18") _, out("v19") _,
+            out("v20") _, out("v21") _, out("v22") _, out("v23") _,
+            out("v24") _, out("v25") _, out("v26") _, out("v27") _,
+            options(nostack),
+        );
+    }
 }
 
 /// [`Lanes::store_probability`](crate::kernels::lanes::Lanes::store_probability): the code of what is no number is
@@ -81,7 +151,7 @@ pub(super) unsafe fn store_probability(x: F32x16, greatest: F32x16, at: *mut u8)
             four!("fsub": [16 16 24] [17 17 24] [18 18 24] [19 19 24]),
             quad!("ld1" 0 1 2 3, "[{c}], #64"),
             four!("fmla": [0 16 25] [1 17 25] [2 18 25] [3 19 25]),
-            powers!(),
+            powers!(20),
             four!("fmul": [0 16 4] [1 17 5] [2 18 6] [3 19 7]),
             four!("fcvtnu": [0 0] [1 1] [2 2] [3 3]),
             "uzp1 v0.8h, v0.8h, v1.8h",
