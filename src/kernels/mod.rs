@@ -492,3 +492,16 @@ impl<'a> Depthwise<'a> {
         }
     }
 }
+
+/// Zeros, without a call for the few that there are.
+#[cfg(feature = "std")]
+#[inline]
+pub(crate) fn clear(rest: &mut [u8]) {
+    match rest {
+        [] => (),
+        [a] => *a = 0,
+        [a, b] => [*a, *b] = [0; 2],
+        [a, b, c] => [*a, *b, *c] = [0; 3],
+        _ => rest.fill(0),
+    }
+}

@@ -3,7 +3,7 @@
 
 use super::end::{Curve, Units};
 use super::lanes::Lanes;
-use super::{HALF, LANES, Quantize, Requant, Values, scalar};
+use super::{HALF, LANES, Quantize, Requant, Values, clear, scalar};
 
 /// Makes an instruction set's functions of the generic ones.
 macro_rules! stamp {
@@ -220,7 +220,7 @@ fn quantize_as<V: Lanes, const NORM: bool, const FACTORS: bool>(
         return (1.0, 0);
     };
     let (codes, rest) = codes.split_at_mut(row.len());
-    rest.fill(0);
+    clear(rest);
     let (per_unit, zero) = (V::splat(steps.per_unit * over), [steps.zero + HALF; LANES]);
     runs!(row.len(), |at| {
         // SAFETY: the run is inside of the row, and the codes are as long.
@@ -266,7 +266,7 @@ pub(super) fn softmax<V: Lanes>(row: &[f32], codes: &mut [u8]) -> f32 {
     });
     let greatest = V::splat(greatest.greatest(f32::MIN));
     let (codes, rest) = codes.split_at_mut(row.len());
-    rest.fill(0);
+    clear(rest);
     runs!(row.len(), |at| {
         // SAFETY: the run is inside of the row, and the codes are as long.
         unsafe {

@@ -1,6 +1,7 @@
 //! Unfolding an image into the rows of a matrix product (im2col).
 
 use crate::asset::encoder::Layer;
+use crate::kernels::clear;
 
 /// Where a convolution's kernel goes.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -92,18 +93,6 @@ fn unfold_by<const N: usize>(w: &Window, image: &[u8], pad: &[u8], first: usize,
             x += 1;
         }
         (y, x) = (y + 1, 0);
-    }
-}
-
-/// Zeros, without a call for the few that there are.
-#[inline]
-fn clear(rest: &mut [u8]) {
-    match rest {
-        [] => (),
-        [a] => *a = 0,
-        [a, b] => [*a, *b] = [0; 2],
-        [a, b, c] => [*a, *b, *c] = [0; 3],
-        _ => rest.fill(0),
     }
 }
 

@@ -8,7 +8,7 @@ use core::arch::asm;
 use super::lanes::F32x16;
 use super::results::{codes, four, quad};
 use crate::kernels::lanes::Lanes;
-use crate::kernels::{HALF, LANES, Quantize, scalar, vector};
+use crate::kernels::{HALF, LANES, Quantize, clear, scalar, vector};
 
 /// As [`vector::quantize`].
 #[target_feature(enable = "neon")]
@@ -34,7 +34,7 @@ pub(super) fn quantize(q: &Quantize, row: &[f32], codes: &mut [u8]) -> (f32, u8)
         return (1.0, 0);
     };
     let (codes, rest) = codes.split_at_mut(row.len());
-    rest.fill(0);
+    clear(rest);
     let units = Units {
         mean: q.epsilon.map(|_| mean),
         per_unit: steps.per_unit * over,
@@ -182,7 +182,7 @@ unsafe fn cut(from: *const f32, factors: Option<*const f32>, u: &Units, to: *mut
                 quad!("ld1" 0 1 2 3, "[{row}], #64"),
                 $($before,)*
                 quad!("ld1" 16 17 18 19, "[{zero}]"),
-                four!("fmla": [16 0 8] [17 1 8] [18 2 8] [19 3 8]),
+                four!("fmla": [16 0 24] [17 1 24] [18 2 24] [19 3 24]),
                 codes!(cut 16 17 18 19),
                 "str q16, [{to}], #16",
                 "subs {count}, {count}, #1",
@@ -192,8 +192,8 @@ unsafe fn cut(from: *const f32, factors: Option<*const f32>, u: &Units, to: *mut
                 zero = in(reg) u.zero.as_ptr(),
                 to = inout(reg) to => _,
                 count = inout(reg) count => _,
-                in("v8") vdupq_n_f32(u.per_unit),
-                in("v9") vdupq_n_f32(u.mean.unwrap_or(0.0)),
+                in("v24") vdupq_n_f32(u.per_unit),
+                in("v25") vdupq_n_f32(u.mean.unwrap_or(0.0)),
                 out("v0") _, out("v1") _, out("v2") _, out("v3") _,
                 out("v4") _, out("v5") _, out("v6") _, out("v7") _,
                 out("v16") _, out("v17") _, out("v18") _, out("v19") _,
@@ -205,7 +205,7 @@ unsafe fn cut(from: *const f32, factors: Option<*const f32>, u: &Units, to: *mut
     unsafe {
         match (u.mean, factors) {
             (None, None) => cut!(; from),
-            (Some(_), _) => cut!(four!("fsub": [0 0 9] [1 1 9] [2 2 9] [3 3 9]); from),
+            (Some(_), _) => cut!(four!("fsub": [0 0 25] [1 1 25] [2 2 25] [3 3 25]); from),
             (None, Some(factors)) => cut!(quad!("ld1" 4 5 6 7, "[x8], #64"),
                 four!("fmul": [0 0 4] [1 1 5] [2 2 6] [3 3 7]); factors),
         }
