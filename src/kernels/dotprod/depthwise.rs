@@ -267,27 +267,31 @@ macro_rules! row {
 row!(row_signed, flip!(0 1 2), flip!(3 4 5 6));
 row!(row_as_it_is, "", "");
 
-/// Blocks of a strip's outputs, from which on and how many. The last ones end with the strip: some may be
-/// made twice.
-pub(in crate::kernels) fn blocks(strip: &Strip) -> impl Iterator<Item = (usize, usize)> {
+/// Blocks of equal size of a strip's outputs: from which on, of how many outputs, and how many blocks. The last one ends
+/// with the strip: some may be made twice.
+pub(in crate::kernels) fn blocks(strip: &Strip) -> impl Iterator<Item = (usize, usize, usize)> {
     let outputs = strip.outputs;
     let mut done = 0;
     core::iter::from_fn(move || {
-        let count = match outputs - done {
+        let left = outputs - done;
+        let (count, times) = match left {
             0 => return None,
             // Two of the smaller ones.
-            8 => FEW,
-            5.. if outputs >= MOST => MOST,
-            2.. if outputs >= FEW => FEW,
-            _ => 1,
+            8 => (FEW, 2),
+            // So many that none of the smaller ones are left over, or two.
+            MOST.. if left % MOST == 2 => (MOST, left / MOST - 1),
+            MOST.. => (MOST, left / MOST),
+            5 if outputs >= MOST => (MOST, 1),
+            2.. if outputs >= FEW => (FEW, 1),
+            _ => (1, 1),
         };
         let first = done.min(outputs - count);
-        done = first + count;
-        Some((first, count))
+        done = first + count * times;
+        Some((first, count, times))
     })
 }
 
-/// What a block's sums are made of.
+/// What the sums of blocks are made of.
 pub(in crate::kernels) struct Block {
     /// The first output's codes.
     pub(in crate::kernels) codes: *const u8,
@@ -325,7 +329,7 @@ impl Block {
 macro_rules! dots {
     ($dot:literal, $a:literal $b:literal $c:literal $d:literal) => {
         concat!(
-            "ld1 {{v4.16b, v5.16b, v6.16b, v7.16b}}, [{at}], {step}\n",
+            "ld1 {{v4.16b, v5.16b, v6.16b, v7.16b}}, [{from}], {step}\n",
             $dot,
             " v",
             $a,
@@ -347,40 +351,51 @@ macro_rules! dots {
 }
 pub(in crate::kernels) use dots;
 
-/// The codes of a block, or its sums where there is no place for codes; its outputs have four registers each.
+/// The codes of blocks, or their sums where there is no place for codes; outputs have four registers each.
 macro_rules! block {
     (
-        $dot:literal, $block:expr, $codes:expr, $sums:expr;
+        $dot:literal, $outputs:literal x $times:expr, $block:expr, $codes:expr, $sums:expr;
         $([$s0:literal $s1:literal $s2:literal $s3:literal])*
     ) => {{
         use $crate::kernels::dotprod::depthwise::{Block, dots};
         use $crate::kernels::neon::codes;
         let (block, to): (&Block, _) = (&$block, $codes);
         core::arch::asm!(
+            "20:",
             $(concat!("ld1 {{v", $s0, ".4s, v", $s1, ".4s, v", $s2, ".4s, v", $s3, ".4s}}, [{starts}]"),)*
+            "mov {offset}, {offsets}",
+            "mov {w}, {weights}",
+            "mov {left}, {count}",
             "2:",
-            "ldr {at}, [{offsets}], #8",
-            "ld1 {{v0.16b, v1.16b, v2.16b, v3.16b}}, [{weights}], #64",
-            "add {at}, {codes}, {at}",
+            "ldr {from}, [{offset}], #8",
+            "ld1 {{v0.16b, v1.16b, v2.16b, v3.16b}}, [{w}], #64",
+            "add {from}, {codes}, {from}",
             $(dots!($dot, $s0 $s1 $s2 $s3),)*
-            "subs {count}, {count}, #1",
+            "subs {left}, {left}, #1",
             "b.ne 2b",
-            "cbz {place}, 3f",
-            "mov {at}, {place}",
+            "cbz {at}, 3f",
             "ld1 {{v4.4s, v5.4s, v6.4s, v7.4s}}, [{scale}]",
             $(codes!($s0 $s1 $s2 $s3, 4 5 6 7, 0 1 2 3),)*
             "b 4f",
             "3:",
             $(concat!("st1 {{v", $s0, ".4s, v", $s1, ".4s, v", $s2, ".4s, v", $s3, ".4s}}, [{sums}], #64"),)*
             "4:",
+            "add {codes}, {codes}, {next}",
+            "subs {times}, {times}, #1",
+            "b.ne 20b",
+            times = inout(reg) $times => _,
             starts = in(reg) block.starts,
-            count = inout(reg) block.count => _,
-            codes = in(reg) block.codes,
+            count = in(reg) block.count,
+            left = out(reg) _,
+            codes = inout(reg) block.codes => _,
             step = in(reg) block.step,
-            offsets = inout(reg) block.offsets => _,
-            weights = inout(reg) block.weights => _,
-            at = out(reg) _,
-            place = in(reg) to.at,
+            next = in(reg) $outputs * block.step,
+            offsets = in(reg) block.offsets,
+            offset = out(reg) _,
+            weights = in(reg) block.weights,
+            w = out(reg) _,
+            from = out(reg) _,
+            at = inout(reg) to.at => _,
             scale = in(reg) to.scale,
             bias = in(reg) to.bias,
             stride = in(reg) to.stride,
@@ -424,14 +439,14 @@ macro_rules! stamp {
                 let to = neon::Results::of(end).panel(c, end.n, &w.bias).from(strip.output);
                 // SAFETY: the caller's promise; the blocks' outputs are the strip's.
                 unsafe {
-                    for (i, count) in blocks(strip) {
+                    for (i, count, times) in blocks(strip) {
                         let block = Block::new(codes, plan, w, strip.stride, i);
                         let (to, sums) = (to.from(i), sums.0.as_mut_ptr().add(i));
                         match count {
-                            1 => block!($dot, block, to, sums; [8 9 10 11]),
-                            4 => block!($dot, block, to, sums;
+                            1 => block!($dot, 1 x times, block, to, sums; [8 9 10 11]),
+                            4 => block!($dot, 4 x times, block, to, sums;
                                 [8 9 10 11] [12 13 14 15] [16 17 18 19] [20 21 22 23]),
-                            _ => block!($dot, block, to, sums;
+                            _ => block!($dot, 6 x times, block, to, sums;
                                 [8 9 10 11] [12 13 14 15] [16 17 18 19] [20 21 22 23]
                                 [24 25 26 27] [28 29 30 31]),
                         }
