@@ -195,7 +195,8 @@ def arm(folder):
     if (folder / "parts.md").exists():
         text += (
             "\n### Where tipcam's instructions go\n\nMillions an image. The third column is what all multiply-accumulates are at the processor's rate: "
-            "what no program is below.\n\n" + (folder / "parts.md").read_text()
+            "what no program is below.\nProducts and depthwise hold what they make of sums while these are in registers; results are those "
+            "of sums in memory.\n\n" + (folder / "parts.md").read_text()
         )
     return f"\n## ARM\n\n{text}" if text else ""
 

@@ -26,7 +26,7 @@ PARTS = {
     "products": ("::sums",),
     "their order": ("::arrange", "Tiles::product", "unfold"),
     "depthwise": ("depthwise", "Strip"),
-    "results": ("finish",),
+    "results": ("finish", "swish_tokens"),
     "codes of rows": ("::quantize", "normalize", "pack_key", "pack_value"),
     "softmax": ("::softmax",),
     "rest": ("",),
