@@ -1,5 +1,7 @@
 #!/usr/bin/env bash
-# Makes models/default.tipcam again, byte for byte:   models/recipe.sh [DATA] [OUT]
+# Makes models/default.tipcam again:   models/recipe.sh [DATA] [OUT]
+# The same program makes the same bytes. The committed asset is older than the way codes are rounded since 2026-11-30: what is
+# made today has keys that differ in their last digits.
 #   DATA  the folder with encoders/, clip-vitb32/ and images/ that MODEL_CARD.md lists  [../shared/data]
 #   OUT   the asset to write                                                            [models/default.tipcam]
 # Only training photographs are looked at: 256 of them calibrate the encoder, the first 16 of each
