@@ -5,8 +5,8 @@ use core::arch::asm;
 /// Inputs of a row that lie side by side.
 pub(in crate::kernels) const GROUP: usize = 8;
 
-/// Packs the rows, each of `k` codes (and as many more as fill the last group, if it is `filled`), as `[k / GROUP][rows][GROUP]`, with `taken` (128 or 0) taken off every code. What
-/// fills the last group meets weights of zero.
+/// Packs the rows, each of `k` codes (and as many more as fill the last group, if it is `filled`), as
+/// `[k / GROUP][rows][GROUP]`, with `taken` (128 or 0) taken off every code. What fills the last group meets weights of zero.
 ///
 /// # Safety
 /// The rows have so many codes, and all groups have a place.
