@@ -1,7 +1,8 @@
 //! How sums become activations, written once over [`Lanes`] and compiled for every instruction set
 //! (see [`stamp`]). `scalar` is what it must equal.
 
-use super::lanes::{self, Lanes};
+use super::curve::Curve;
+use super::lanes::Lanes;
 use super::{Activation, Added, End, HALF, LANES, Requant, Sink};
 
 /// Makes an instruction set's `finish`, which takes `$rows` rows at once: as many as overlap well in
@@ -31,7 +32,7 @@ macro_rules! stamp {
                 return unsafe { finish_plain_sum(end, r, n, sums) };
             }
             // SAFETY: the caller's promise.
-            $crate::kernels::end::with_curve!(end.q.activation, |curve| unsafe {
+            $crate::kernels::curve::with_curve!(end.q.activation, |curve| unsafe {
                 finish_with(end, r, n, sums, curve)
             })
         }
@@ -74,7 +75,7 @@ macro_rules! stamp {
         /// As [`finish`].
         #[inline(never)]
         #[target_feature(enable = $features)]
-        unsafe fn finish_with<C: $crate::kernels::end::Curve>(
+        unsafe fn finish_with<C: $crate::kernels::curve::Curve>(
             end: &$crate::kernels::End,
             r: usize,
             n: usize,
@@ -87,76 +88,6 @@ macro_rules! stamp {
     };
 }
 pub(super) use stamp;
-
-/// The expression with the [`Curve`] of an [`Activation`].
-macro_rules! with_curve {
-    ($activation:expr, |$curve:ident| $body:expr) => {
-        match $activation {
-            $crate::kernels::Activation::Linear => {
-                let $curve = $crate::kernels::end::Linear;
-                $body
-            }
-            $crate::kernels::Activation::Gated([c, 0.0, 0.0]) => {
-                let $curve = $crate::kernels::end::Swish(c);
-                $body
-            }
-            $crate::kernels::Activation::Gated(c) => {
-                let $curve = $crate::kernels::end::Gated(c);
-                $body
-            }
-            $crate::kernels::Activation::HardSwish => {
-                let $curve = $crate::kernels::end::HardSwish;
-                $body
-            }
-            $crate::kernels::Activation::Sigmoid => {
-                let $curve = $crate::kernels::end::Sigmoid;
-                $body
-            }
-        }
-    };
-}
-pub(super) use with_curve;
-
-/// An [`Activation`] as a type: each has loops of its own, which hold nothing of what the others need.
-pub(super) trait Curve: Copy {
-    fn of<V: Lanes, const N: usize>(self, x: [V; N]) -> [V; N];
-
-    /// The coefficient, if it is [`Swish`].
-    #[inline(always)]
-    fn swish(self) -> Option<f32> {
-        None
-    }
-}
-
-macro_rules! curve {
-    ($(#[$doc:meta])* $name:ident $(($field:ty))?, |$x:ident $(, $c:ident)?| $y:expr $(, $swish:expr)?) => {
-        $(#[$doc])*
-        #[derive(Clone, Copy)]
-        pub(super) struct $name $((pub(super) $field))?;
-
-        impl Curve for $name {
-            #[inline(always)]
-            fn of<V: Lanes, const N: usize>(self, $x: [V; N]) -> [V; N] {
-                $(let Self($c) = self;)?
-                $y
-            }
-
-            $(#[inline(always)]
-            fn swish(self) -> Option<f32> {
-                $swish(self)
-            })?
-        }
-    };
-}
-
-curve!(Linear, |x| x);
-curve!(
-    /// [`Gated`] without what depends on the square.
-    Swish(f32), |x, c| lanes::swish(x, c), |Self(c)| Some(c)
-);
-curve!(Gated([f32; 3]), |x, c| lanes::gated(x, c));
-curve!(HardSwish, |x| lanes::hard_swish(x));
-curve!(Sigmoid, |x| lanes::sigmoid(x));
 
 /// What [`Requant`] says, for one panel of channels.
 #[derive(Clone, Copy)]

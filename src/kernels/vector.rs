@@ -1,9 +1,11 @@
 //! The float parts of the vector kernels, written once over [`Lanes`] and compiled for every
 //! instruction set (see [`stamp`]). `scalar` is what they must equal.
 
-use super::end::{Curve, Units};
+use super::curve::Curve;
+use super::end::Units;
 use super::lanes::Lanes;
-use super::{HALF, LANES, Quantize, Requant, Values, clear, scalar};
+use super::scalar::{self, RowSteps};
+use super::{HALF, LANES, Quantize, Requant, Values, clear};
 
 /// Makes an instruction set's functions of the generic ones.
 macro_rules! stamp {
@@ -52,7 +54,7 @@ macro_rules! stamp {
             row: &[u8],
             out: &mut [u8],
         ) {
-            $crate::kernels::end::with_curve!(q.activation, |curve| {
+            $crate::kernels::curve::with_curve!(q.activation, |curve| {
                 $crate::kernels::vector::scale_codes::<$lanes, _>(q, row, out, curve)
             })
         }
@@ -214,8 +216,7 @@ fn quantize_as<V: Lanes, const NORM: bool, const FACTORS: bool>(
             (least, greatest) = (x.min(least), x.max(greatest));
         });
     }
-    let (least, greatest) = (-least.neg().greatest(0.0), greatest.greatest(0.0));
-    let Some(steps) = scalar::row_steps(least * over, greatest * over) else {
+    let Some(steps) = steps(least, greatest, over) else {
         codes.fill(0);
         return (1.0, 0);
     };
@@ -230,6 +231,13 @@ fn quantize_as<V: Lanes, const NORM: bool, const FACTORS: bool>(
         }
     });
     (steps.step, steps.zero as u8)
+}
+
+/// Steps for a row with these bounds by lanes, before it is divided by its deviation; nothing for an empty range.
+#[inline(always)]
+pub(super) fn steps<V: Lanes>(least: V, greatest: V, over: f32) -> Option<RowSteps> {
+    let (least, greatest) = (-least.neg().greatest(0.0), greatest.greatest(0.0));
+    scalar::row_steps(least * over, greatest * over)
 }
 
 #[inline(always)]

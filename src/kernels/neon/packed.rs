@@ -59,7 +59,7 @@ pub(in crate::kernels) struct Tile {
 }
 
 /// Bytes of scratch for products over `k` inputs: a block of rows, and a panel with a byte for each
-/// group of its inputs.
+/// group of its inputs. More inputs may need less: a block has fewer rows then.
 pub(in crate::kernels) fn scratch(k: usize) -> usize {
     let inputs = k.next_multiple_of(GROUP);
     (most_rows(k) + LANES) * inputs + inputs / GROUP + 1

@@ -7,8 +7,9 @@ use crate::kernels::{Activation, Added, End, HALF, LANES, Requant, Sink};
 /// Where the results of a panel's rows go, and their units, which a tile looks up only when it has its sums.
 #[derive(Clone, Copy)]
 pub(in crate::kernels) struct Results {
-    /// The panel's scales and biases, which have [`HALF`] added where codes are made.
+    /// The panel's scales.
     pub(in crate::kernels) scale: *const f32,
+    /// Its biases, with [`HALF`] added where codes are made.
     pub(in crate::kernels) bias: *const f32,
     /// The first row's codes or values, or null where sums are wanted.
     pub(in crate::kernels) at: *mut u8,
@@ -35,13 +36,11 @@ impl Results {
     pub(in crate::kernels) fn of(end: &End) -> Self {
         let units = Self { scale: end.q.scale.as_ptr(), bias: end.q.bias.as_ptr(), ..Self::SUMS };
         match (&end.sink, end.added) {
-            (Sink::Codes(out), _) if end.n >= LANES && is_plain(end, 0) => {
+            (Sink::Codes(out), _) if is_plain(end, 0) => {
                 Self { at: out.at(0), stride: end.stride_out, ..units }
             }
             (Sink::Real(out), added)
-                if end.n >= LANES
-                    && are_tokens(end, 0)
-                    && end.q.activation == Activation::Linear =>
+                if are_tokens(end, 0) && end.q.activation == Activation::Linear =>
             {
                 Self {
                     at: out.at(0).cast(),

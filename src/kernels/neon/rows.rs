@@ -28,8 +28,7 @@ pub(super) fn quantize(q: &Quantize, row: &[f32], codes: &mut [u8]) -> (f32, u8)
         }
         None => bounds(row, q.factors),
     };
-    let (least, greatest) = (-least.neg().greatest(0.0), greatest.greatest(0.0));
-    let Some(steps) = scalar::row_steps(least * over, greatest * over) else {
+    let Some(steps) = vector::steps(least, greatest, over) else {
         codes.fill(0);
         return (1.0, 0);
     };
