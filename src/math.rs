@@ -71,7 +71,7 @@ pub(crate) const POWER_P: [f32; 4] = [5.517_167e-2, 2.426_111_3e-1, 6.932_61e-1,
 pub(crate) const POWER_255: [f32; 4] =
     [255.0 * POWER_P[0], 255.0 * POWER_P[1], 255.0 * POWER_P[2], 255.0 * POWER_P[3]];
 
-/// 2 to the power `u - POWER_BIAS`, relative error below 8e-5, for `u` up to [`POWER_MAX`] or no number; zero where it would
+/// 2 to the power `u - POWER_BIAS`, relative error below 8e-5, for `u` up to `POWER_MAX` or no number; zero where it would
 /// leave the normal numbers: what gates and probabilities need that become 8-bit codes.
 #[inline]
 pub fn power_of_two(u: f32) -> f32 {
