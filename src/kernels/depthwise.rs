@@ -1,13 +1,13 @@
 //! Depthwise convolutions, written once over [`Taps`] and compiled for every x86 instruction set (see
 //! [`stamp`]). `scalar` is what they must equal.
 
-use super::end::{Plain, is_plain};
+use super::band::{Band, GROUPS, Work, rows_of_a_band};
+use super::end::Plain;
 use super::lanes::Lanes;
-use super::strip::{Strip, Sums};
-use super::{Depthwise, End, LANES, MAX_SIDE};
+use super::{Depthwise, LANES, MAX_SIDE};
 
-/// Groups of kernel rows at most.
-const GROUPS: usize = MAX_SIDE.div_ceil(2);
+/// Words of weights at most: those of two rows of a band with sides of 7 and 2 input rows in each word.
+const WORDS: usize = 2 * GROUPS * MAX_SIDE;
 
 /// Weights of each of a panel's channels: those of a group of kernel rows in one column.
 #[repr(align(64))]
@@ -16,12 +16,12 @@ pub(super) struct Words(pub(super) [u32; LANES]);
 /// Weights of a panel.
 #[derive(Clone, Copy)]
 pub(super) struct Weights {
-    /// By group of rows and column.
-    pub(super) taps: [[Words; MAX_SIDE]; GROUPS],
+    /// By row of a band, group of input rows, and column.
+    taps: [Words; WORDS],
 }
 
 impl Weights {
-    pub(super) const NONE: Self = Self { taps: [[Words([0; LANES]); MAX_SIDE]; GROUPS] };
+    pub(super) const NONE: Self = Self { taps: [Words([0; LANES]); WORDS] };
 }
 
 /// [`LANES`] words of some codes or weights each, or sums of i32: what the convolutions need of an
@@ -38,8 +38,10 @@ pub(super) trait Taps: Copy {
     const SLOW: bool;
     /// Nothing but zeros.
     fn zero() -> Self;
-    /// Weights.
+    /// Weights, or what was laid out.
     fn load(words: &Words) -> Self;
+    /// Lays out codes.
+    fn lay(self, words: &mut Words);
     /// The codes of channels `c` and on of up to `ROWS` pixels, side by side. What stands in place of
     /// pixels that are missing does not matter: their weights are 0.
     ///
@@ -68,31 +70,36 @@ macro_rules! stamp {
             out: &mut [u8],
         ) {
             use $crate::kernels::End;
-            use $crate::kernels::depthwise::{Taps, Weights, load_weights};
-            use $crate::kernels::strip::{OUTPUTS, Strip, Sums, run};
+            use $crate::kernels::band::{Band, Work, run};
+            use $crate::kernels::depthwise::{Weights, row};
+            use $crate::kernels::end::{Plain, is_plain};
 
             /// # Safety
-            /// The strip has the channels from `c` on.
+            /// The band has the channels from `c` on, or all of them if it has fewer.
             #[target_feature(enable = $features)]
             unsafe fn panel<const SIDE: usize, const STRIDE: usize>(
-                strip: &Strip,
+                band: &Band,
                 c: usize,
                 w: &Weights,
                 end: &End,
-                sums: &mut Sums,
+                work: &mut Work,
             ) {
                 // SAFETY: the caller's promise.
                 unsafe {
-                    $crate::kernels::depthwise::panel::<$taps, SIDE, STRIDE, $most>(
-                        strip, c, w, end, sums,
-                    );
-                    if !$crate::kernels::end::is_plain(end, c) {
-                        finish(end, strip.output, c, &sums.0[..strip.outputs]);
+                    band.lay::<$taps>(c, &mut work.laid);
+                    let plain =
+                        if is_plain(end, c) { Some(Plain::of(end, band.output, c)) } else { None };
+                    for j in 0..band.rows {
+                        row::<$taps, SIDE, STRIDE, $most>(band, j, w, plain.as_ref(), work);
+                        if plain.is_none() {
+                            let output = band.output + j * band.to_next_row;
+                            finish(end, output, c, &work.sums[..band.outputs]);
+                        }
                     }
                 }
             }
 
-            let panel: unsafe fn(&Strip, usize, &Weights, &End, &mut Sums) =
+            let panel: unsafe fn(&Band, usize, &Weights, &End, &mut Work) =
                 match (d.kernel, d.stride) {
                     (1, _) => panel::<1, 0>,
                     (2, _) => panel::<2, 0>,
@@ -108,12 +115,7 @@ macro_rules! stamp {
                     (7, 2) => panel::<7, 2>,
                     _ => panel::<7, 0>,
                 };
-            let mut sums = Sums([[0; $crate::kernels::LANES]; OUTPUTS]);
-            let load = |c: usize, w: &mut Weights| load_weights(d, c, <$taps>::ROWS, w);
-            run(d, image, first, out, Weights::NONE, load, |strip, c, w, end| {
-                // SAFETY: that is what `run` promises.
-                unsafe { panel(strip, c, w, end, &mut sums) }
-            });
+            run::<$taps>(d, image, first, out, panel);
         }
     };
 }
@@ -122,148 +124,150 @@ pub(super) use stamp;
 /// Outputs whose sums are made together, from columns that are loaded once, where fewer are left than
 /// an instruction set can take.
 const FEW: usize = 4;
-/// A strip's outputs for kernels of `SIDE`, at steps of `STRIDE` or of whatever the strip has (0).
-/// Where the end [is plain](is_plain) codes are written, otherwise sums are left.
+
+/// The outputs of a band's row `j` for kernels of `SIDE`, at steps of `STRIDE` or of whatever the band has (0).
+/// Where the end is [plain](super::end::is_plain) codes are written, otherwise sums are left.
 ///
 /// # Safety
-/// [`LANES`] channels from `c` exist in each pixel of the strip.
+/// The band's input is laid out; `plain` has a place for each of its outputs.
 #[inline(always)]
-pub(super) unsafe fn panel<T: Taps, const SIDE: usize, const STRIDE: usize, const MOST: usize>(
-    strip: &Strip,
-    c: usize,
+pub(super) unsafe fn row<T: Taps, const SIDE: usize, const STRIDE: usize, const MOST: usize>(
+    band: &Band,
+    j: usize,
     w: &Weights,
-    end: &End,
-    sums: &mut Sums,
+    plain: Option<&Plain<T::Reals>>,
+    work: &mut Work,
 ) {
-    let mut to = To::Sums(sums);
-    if is_plain(end, c) {
-        // SAFETY: so it is, and the strip's outputs exist.
-        to = To::Codes(unsafe { Plain::of(end, strip.output, c) });
-    }
+    let count = band.outputs;
     let mut i = 0;
-    while i < strip.outputs {
-        let left = strip.outputs - i;
-        // SAFETY: the outputs are inside of the strip.
+    while i < count {
+        let left = count - i;
+        // SAFETY: the outputs are inside of the row. The last ones end with it: some may be made twice.
         unsafe {
-            i += if STRIDE == 0 || strip.outputs < FEW {
-                outputs::<T, SIDE, STRIDE, 1>(strip, i, c, w, &mut to)
-            } else if left <= FEW || strip.outputs < MOST {
-                // The last ones end with the strip: some may be made twice.
-                outputs::<T, SIDE, STRIDE, FEW>(strip, i.min(strip.outputs - FEW), c, w, &mut to)
+            i += if STRIDE == 0 || count < FEW {
+                outputs::<T, SIDE, STRIDE, 1>(band, [j, i], w, plain, work)
+            } else if MOST == 8 && count.is_multiple_of(7) {
+                outputs::<T, SIDE, STRIDE, 7>(band, [j, i], w, plain, work)
+            } else if left <= FEW || count < MOST {
+                outputs::<T, SIDE, STRIDE, FEW>(band, [j, i.min(count - FEW)], w, plain, work)
             } else {
-                outputs::<T, SIDE, STRIDE, MOST>(strip, i.min(strip.outputs - MOST), c, w, &mut to)
+                outputs::<T, SIDE, STRIDE, MOST>(band, [j, i.min(count - MOST)], w, plain, work)
             }
         }
     }
 }
 
-/// Where a strip's outputs go.
-enum To<'a, V> {
-    Codes(Plain<V>),
-    Sums(&'a mut Sums),
-}
-
-/// `N` outputs from `i` on; returns `N`.
+/// `N` outputs of row `j` from `i` on; returns `N`.
 ///
 /// # Safety
-/// As [`panel`]; the outputs lie inside of the strip.
+/// As [`row`]; the outputs lie inside of it.
 #[inline(always)]
 unsafe fn outputs<T: Taps, const SIDE: usize, const STRIDE: usize, const N: usize>(
-    strip: &Strip,
-    i: usize,
-    c: usize,
+    band: &Band,
+    [j, i]: [usize; 2],
     w: &Weights,
-    to: &mut To<T::Reals>,
+    plain: Option<&Plain<T::Reals>>,
+    work: &mut Work,
 ) -> usize {
+    let w = &w.taps[j * SIDE.div_ceil(T::ROWS) * SIDE..][..SIDE.div_ceil(T::ROWS) * SIDE];
     let mut acc = [[T::zero(); 2]; N];
-    // SAFETY: the columns under the outputs are inside of the strip, and there are as many sums as
-    // outputs; for the pixels the caller's promise.
-    unsafe {
-        let columns = strip.columns.as_ptr().add(i * strip.stride);
-        // Left to itself the compiler keeps loops, and the sums in memory.
-        macro_rules! column {
-            ($group:literal: $($x:literal)*) => {
-                $(if $x < (N - 1) * STRIDE + SIDE {
-                    let pixels = &*columns.add($x);
-                    column::<T, SIDE, STRIDE, N>($group, $x, pixels, c, w, &mut acc);
-                })*
-            };
-        }
-        macro_rules! group {
-            ($($group:literal)*) => {
-                $(if $group * T::ROWS < SIDE {
-                    column!($group: 0 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17 18 19 20);
-                })*
-            };
-        }
-        group!(0 1 2 3);
-        // A loop, not `map`: a closure would not be compiled for the instruction set.
-        let mut sums = [T::zero(); N];
-        for (sum, [even, odd]) in sums.iter_mut().zip(acc) {
-            *sum = if T::SLOW && SIDE > T::ROWS { even.add(odd) } else { even };
-        }
-        match to {
-            To::Codes(plain) => {
-                let mut reals = [T::Reals::splat(0.0); N];
-                for (real, sum) in reals.iter_mut().zip(sums) {
-                    *real = sum.reals();
+    // Left to itself the compiler keeps loops, and the sums in memory.
+    macro_rules! column {
+        ($group:literal, $columns:ident: $($x:literal)*) => {
+            $(if $x < (N - 1) * STRIDE + SIDE {
+                // SAFETY: the columns under the outputs are inside of the run.
+                let codes = T::load(unsafe { $columns.get_unchecked($x) });
+                for (k, acc) in acc.iter_mut().enumerate() {
+                    if $x >= k * STRIDE && $x - k * STRIDE < SIDE {
+                        let acc = &mut acc[if T::SLOW { $group % 2 } else { 0 }];
+                        *acc = acc.dot(codes, T::load(&w[$group * SIDE + $x - k * STRIDE]));
+                    }
                 }
-                plain.store(i, reals);
+            })*
+        };
+    }
+    macro_rules! group {
+        ($($group:literal)*) => {
+            $(if $group * T::ROWS < SIDE {
+                let columns = work.laid.from($group, i * band.stride);
+                column!($group, columns: 0 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17 18 19 20);
+            })*
+        };
+    }
+    group!(0 1 2 3);
+    // A loop, not `map`: a closure would not be compiled for the instruction set.
+    let mut sums = [T::zero(); N];
+    for (sum, [even, odd]) in sums.iter_mut().zip(acc) {
+        *sum = if T::SLOW && SIDE > T::ROWS { even.add(odd) } else { even };
+    }
+    match plain {
+        Some(plain) => {
+            let mut reals = [T::Reals::splat(0.0); N];
+            for (real, sum) in reals.iter_mut().zip(sums) {
+                *real = sum.reals();
             }
-            To::Sums(to) => {
-                for (j, sum) in sums.into_iter().enumerate() {
-                    sum.store(&mut *to.0.as_mut_ptr().add(i + j));
-                }
+            // SAFETY: the caller's promise.
+            unsafe { plain.store(j * band.to_next_row + i, reals) };
+        }
+        None => {
+            for (sum, to) in sums.into_iter().zip(&mut work.sums[i..]) {
+                sum.store(to);
             }
         }
     }
     N
 }
 
-/// Adds what a group of kernel rows gives at column `x` under some outputs to each of their sums.
-///
-/// # Safety
-/// [`LANES`] channels from `c` exist in each pixel.
+/// The weights of the panels of which `channels` has the first channels, for each row of a band, those of
+/// `side` input rows side by side.
 #[inline(always)]
-unsafe fn column<T: Taps, const SIDE: usize, const STRIDE: usize, const N: usize>(
-    group: usize,
-    x: usize,
-    pixels: &[*const u8; MAX_SIDE],
-    c: usize,
-    w: &Weights,
-    acc: &mut [[T; 2]; N],
+pub(super) fn load_weights(
+    d: &Depthwise,
+    channels: impl Iterator<Item = usize> + Clone,
+    side: usize,
+    weights: &mut [Weights],
 ) {
-    let rows = group * T::ROWS..SIDE.min((group + 1) * T::ROWS);
-    // SAFETY: the caller's promise.
-    let codes = unsafe { T::load_codes(&pixels[rows], c) };
-    for (j, acc) in acc.iter_mut().enumerate() {
-        if x >= j * STRIDE && x - j * STRIDE < SIDE {
-            let acc = &mut acc[if T::SLOW { group % 2 } else { 0 }];
-            *acc = acc.dot(codes, T::load(&w.taps[group][x - j * STRIDE]));
-        }
-    }
-}
-
-/// The weights of the channels from `c` on, those of `side` kernel rows side by side.
-#[inline(always)]
-pub(super) fn load_weights(d: &Depthwise, c: usize, side: usize, weights: &mut Weights) {
     let padded = d.channels.next_multiple_of(LANES);
     let bits = 32 / side;
-    for (group, columns) in weights.taps.iter_mut().enumerate().take(d.kernel.div_ceil(side)) {
-        for (x, out) in columns.iter_mut().enumerate().take(d.kernel) {
-            let mut words = [0; LANES];
-            for (i, y) in (group * side..d.kernel).take(side).enumerate() {
-                let tap = y * d.kernel + x;
-                // Each channel's two taps of which this is one.
-                let (both, _) = d.weights[(tap / 2 * padded + c) * 2..].as_chunks();
-                let both: &[[i16; 2]; LANES] =
-                    both.first_chunk().expect("channels are padded to whole panels");
-                for (out, both) in words.iter_mut().zip(both) {
-                    let weight = word(*both) >> (16 * (tap % 2)) & (u32::MAX >> (32 - bits));
-                    *out |= weight << (bits * i);
+    let (mut x, mut y) = (0, 0);
+    // Tap by tap, as they lie.
+    for tap in 0..d.kernel * d.kernel {
+        let (at, up) = (y / side * d.kernel + x, bits * (y % side));
+        for (c, weights) in channels.clone().zip(&mut *weights) {
+            // Each channel's two taps of which this is one.
+            let (both, _) = d.weights[(tap / 2 * padded + c) * 2..].as_chunks();
+            let both: &[[i16; 2]; LANES] =
+                both.first_chunk().expect("channels are padded to whole panels");
+            let mut words = if up == 0 { [0; LANES] } else { weights.taps[at].0 };
+            for (word_, both) in words.iter_mut().zip(both) {
+                let weight = word(*both) >> (16 * (tap % 2)) & (u32::MAX >> (32 - bits));
+                *word_ |= weight << up;
+            }
+            weights.taps[at].0 = words;
+        }
+        x += 1;
+        if x == d.kernel {
+            (x, y) = (0, y + 1);
+        }
+    }
+    // The next rows' taps lie further down, by less than a word.
+    let (groups, rows) = (d.kernel.div_ceil(side), rows_of_a_band(d.kernel, d.stride, side));
+    for (_, weights) in channels.zip(weights) {
+        for j in 1..rows {
+            let (first, others) = weights.taps.split_at_mut(j * groups * d.kernel);
+            let down = bits * j * d.stride;
+            for x in 0..d.kernel {
+                let mut above = [0; LANES];
+                for group in 0..groups {
+                    let words = first[group * d.kernel + x].0;
+                    let mut moved = words;
+                    for (word, above) in moved.iter_mut().zip(above) {
+                        *word = *word << down | above >> (32 - down);
+                    }
+                    others[group * d.kernel + x].0 = moved;
+                    above = words;
                 }
             }
-            out.0 = words;
         }
     }
 }

@@ -18,6 +18,8 @@ mod attention;
 mod avx2;
 #[cfg(all(feature = "std", target_arch = "x86_64"))]
 mod avx512;
+#[cfg(all(feature = "std", target_arch = "x86_64"))]
+mod band;
 #[cfg(all(feature = "std", any(target_arch = "x86_64", target_arch = "aarch64")))]
 mod curve;
 #[cfg(all(feature = "std", target_arch = "x86_64"))]
@@ -38,7 +40,7 @@ mod neon;
 mod pack;
 mod pool;
 mod scalar;
-#[cfg(all(feature = "std", any(target_arch = "x86_64", target_arch = "aarch64")))]
+#[cfg(all(feature = "std", target_arch = "aarch64"))]
 mod strip;
 #[cfg(test)]
 mod tests;

@@ -28,6 +28,16 @@ impl Taps for I16x32 {
     }
 
     #[inline(always)]
+    fn lay(self, words: &mut Words) {
+        let at = words.0.as_mut_ptr();
+        // SAFETY: LANES words; for the instruction see `zero`.
+        unsafe {
+            _mm256_store_si256(at.cast(), self.0[0]);
+            _mm256_store_si256(at.add(HALF).cast(), self.0[1]);
+        }
+    }
+
+    #[inline(always)]
     unsafe fn load_codes(pixels: &[*const u8], c: usize) -> Self {
         // SAFETY: the caller's promise.
         unsafe {

@@ -64,6 +64,12 @@ impl<const VBMI: bool> Taps for Fours<VBMI> {
     }
 
     #[inline(always)]
+    fn lay(self, words: &mut Words) {
+        // SAFETY: LANES words; for the instruction see above.
+        unsafe { _mm512_store_si512(words.0.as_mut_ptr().cast(), self.0) };
+    }
+
+    #[inline(always)]
     unsafe fn load_codes(pixels: &[*const u8], c: usize) -> Self {
         // SAFETY: the caller's promise; the processor has VBMI where the type says so.
         unsafe {
