@@ -69,10 +69,10 @@ macro_rules! stamp {
             first: usize,
             out: &mut [u8],
         ) {
-            use $crate::kernels::End;
             use $crate::kernels::band::{Band, Work, run};
             use $crate::kernels::depthwise::{Weights, row};
             use $crate::kernels::end::{Plain, is_plain};
+            use $crate::kernels::{End, LANES};
 
             /// # Safety
             /// The band has the channels from `c` on, or all of them if it has fewer.
@@ -87,8 +87,10 @@ macro_rules! stamp {
                 // SAFETY: the caller's promise.
                 unsafe {
                     band.lay::<$taps>(c, &mut work.laid);
-                    let plain =
-                        if is_plain(end, c) { Some(Plain::of(end, band.output, c)) } else { None };
+                    let mut plain = None;
+                    if is_plain(end) && c + LANES <= end.n {
+                        plain = Some(Plain::of_whole(end, band.output, c));
+                    }
                     for j in 0..band.rows {
                         row::<$taps, SIDE, STRIDE, $most>(band, j, w, plain.as_ref(), work);
                         if plain.is_none() {

@@ -23,11 +23,11 @@ macro_rules! stamp {
             n: usize,
             sums: &[[i32; $crate::kernels::LANES]],
         ) {
-            if $crate::kernels::end::is_plain(end, n) {
-                // SAFETY: the caller's promise; the channels are a whole panel.
+            if $crate::kernels::end::is_plain(end) {
+                // SAFETY: the caller's promise.
                 return unsafe { finish_plain(end, r, n, sums) };
             }
-            if $crate::kernels::end::is_plain_sum(end, n) {
+            if $crate::kernels::end::is_plain_sum(end) {
                 // SAFETY: as above.
                 return unsafe { finish_plain_sum(end, r, n, sums) };
             }
@@ -174,21 +174,21 @@ impl<V: Lanes, C: Curve> Units<V, C> {
     }
 }
 
-/// Whether the channels from `n` on are a whole panel of static codes that become codes without more
-/// ado, as most of a convolutional network's are: even the bounds are those of a code.
+/// Whether static codes become codes without more ado, as most of a convolutional network's do: even the bounds
+/// are those of a code.
 #[inline]
-pub(super) fn is_plain(end: &End, n: usize) -> bool {
-    matches!(end.added, Added::Nothing) && are_codes(end, n)
+pub(super) fn is_plain(end: &End) -> bool {
+    matches!(end.added, Added::Nothing) && are_codes(end)
 }
 
 /// Whether they are such but for codes that are added.
 #[inline]
-pub(super) fn is_plain_sum(end: &End, n: usize) -> bool {
-    matches!(end.added, Added::Codes(..)) && are_codes(end, n)
+pub(super) fn is_plain_sum(end: &End) -> bool {
+    matches!(end.added, Added::Codes(..)) && are_codes(end)
 }
 
 #[inline]
-fn are_codes(end: &End, n: usize) -> bool {
+fn are_codes(end: &End) -> bool {
     let End { q, row_scale, row_zero, sink, .. } = end;
     matches!((q.activation, sink), (Activation::Linear, Sink::Codes(_)))
         && row_scale.is_empty()
@@ -196,7 +196,6 @@ fn are_codes(end: &End, n: usize) -> bool {
         && q.steps.is_none()
         && q.lo <= 0.25
         && q.hi >= 254.5
-        && n + LANES <= end.n
 }
 
 /// Rows whose codes are stored together.
@@ -271,6 +270,8 @@ pub(super) struct Plain<V> {
     pub(super) at: *mut u8,
     /// Codes from one row to the next.
     pub(super) stride: usize,
+    /// Codes of each row, [`LANES`] at most.
+    pub(super) count: usize,
 }
 
 impl<V: Lanes> Plain<V> {
@@ -285,7 +286,18 @@ impl<V: Lanes> Plain<V> {
         // SAFETY: the caller's promise.
         let [scale, bias] =
             unsafe { [V::load(end.q.scale.as_ptr().add(n)), V::load(end.q.bias.as_ptr().add(n))] };
-        Self { scale, bias: bias.add(V::splat(HALF)), at, stride: end.stride_out }
+        let (bias, count) = (bias.add(V::splat(HALF)), (end.n - n).min(LANES));
+        Self { scale, bias, at, stride: end.stride_out, count }
+    }
+
+    /// The same for a whole panel: code that knows this needs fewer registers.
+    ///
+    /// # Safety
+    /// As [`of`](Self::of); [`LANES`] channels from `n` exist.
+    #[inline(always)]
+    pub(super) unsafe fn of_whole(end: &End, r: usize, n: usize) -> Self {
+        // SAFETY: the caller's promise.
+        unsafe { Self { count: LANES, ..Self::of(end, r, n) } }
     }
 
     /// Codes of the `N` rows from `row` on of those that begin where [`of`](Self::of) was told.
@@ -320,7 +332,8 @@ impl<V: Lanes> Plain<V> {
             let codes = codes.add(row * self.stride);
             for (i, y) in y.iter_mut().enumerate() {
                 let sum = V::load_sums(sums[i].as_ptr()).mul_add(self.scale, self.bias);
-                *y = V::load_codes(codes.add(i * self.stride)).mul_add(factor, sum);
+                let codes = V::load_codes_part(codes.add(i * self.stride), self.count);
+                *y = codes.mul_add(factor, sum);
             }
             self.store_cut(row, y);
         }
@@ -335,12 +348,13 @@ impl<V: Lanes> Plain<V> {
         unsafe {
             let mut at = self.at.add(row * self.stride);
             for group in groups {
-                V::store_cut_of_four(*group, at, self.stride);
+                V::store_cut_of(*group, PLAIN_ROWS, at, self);
                 at = at.wrapping_add(PLAIN_ROWS * self.stride);
             }
-            for y in rest {
-                y.store_cut(at);
-                at = at.wrapping_add(self.stride);
+            if let [first, ..] = rest {
+                let mut group = [*first; PLAIN_ROWS];
+                group[..rest.len()].copy_from_slice(rest);
+                V::store_cut_of(group, rest.len(), at, self);
             }
         }
     }

@@ -52,16 +52,15 @@ pub(super) trait Lanes: Copy {
         unsafe { self.mul_add(factor, Self::load(summand)).store_cut(at) }
     }
 
-    /// [`store_cut`](Self::store_cut) for four rows, the first one to `at` and each `stride` codes
-    /// on.
+    /// [`store_cut`](Self::store_cut) for the first `count` of four rows, the first one to `at`.
     ///
     /// # Safety
-    /// [`LANES`] codes can be written to each place.
+    /// The codes that `plain` has of each row can be written.
     #[inline(always)]
-    unsafe fn store_cut_of_four(rows: [Self; 4], at: *mut u8, stride: usize) {
-        for (i, row) in rows.into_iter().enumerate() {
+    unsafe fn store_cut_of(rows: [Self; 4], count: usize, at: *mut u8, plain: &Plain<Self>) {
+        for (i, row) in rows.into_iter().enumerate().take(count) {
             // SAFETY: the caller's promise.
-            unsafe { row.store_cut(at.add(i * stride)) };
+            unsafe { row.store_cut_part(at.add(i * plain.stride), plain.count) };
         }
     }
 

@@ -60,40 +60,76 @@ pub(in crate::encoder) fn unfold(
     out: &mut [u8],
 ) {
     match w.kernel * w.channels_in {
-        4..8 => unfold_by::<4>(w, image, pad, first, out),
-        8..16 => unfold_by::<8>(w, image, pad, first, out),
-        16..32 => unfold_by::<16>(w, image, pad, first, out),
+        0..=8 => unfold_by::<8>(w, image, pad, first, out),
+        9..=16 => unfold_by::<16>(w, image, pad, first, out),
+        17..=32 => unfold_by::<32>(w, image, pad, first, out),
         _ => unfold_by::<0>(w, image, pad, first, out),
     }
 }
 
-/// [`unfold`], whose lines are copied in two parts of `N` bytes (or as they are).
+/// [`unfold`], whose lines are copied as `N` bytes each where there is room, or as they are (0).
 fn unfold_by<const N: usize>(w: &Window, image: &[u8], pad: &[u8], first: usize, out: &mut [u8]) {
     let c = w.channels_in;
     let (row_in, len) = (w.width_in * c, w.kernel * c);
     // Columns whose kernel stays inside of the image.
     let beyond = (w.width_in + w.pad_left).saturating_sub(w.kernel - 1).div_ceil(w.stride);
-    let inside = w.pad_left.div_ceil(w.stride)..beyond;
+    let inside = w.pad_left.div_ceil(w.stride)..beyond.min(w.width_out);
     let (mut y, mut x) = (first / w.width_out, first % w.width_out);
-    let mut rows = out.chunks_exact_mut(w.columns);
-    while rows.len() > 0 {
+    let mut out = &mut out[..];
+    while out.len() >= w.columns {
         let top = (y * w.stride).checked_sub(w.pad_top);
-        let top = top.filter(|top| top + w.kernel <= w.height_in);
-        for row in rows.by_ref().take(w.width_out - x) {
-            let (taps, rest) = row.split_at_mut(w.kernel * len);
-            clear(rest);
-            match top {
-                Some(top) if inside.contains(&x) => {
-                    let image = &image[top * row_in + (x * w.stride - w.pad_left) * c..];
-                    let lines = image.chunks(row_in).zip(taps.chunks_exact_mut(len));
-                    lines.for_each(|(image, line)| copy::<N>(&image[..len], line));
+        let top = top.filter(|top| inside.contains(&x) && top + w.kernel <= w.height_in);
+        let rows = match top {
+            Some(top) => {
+                let image = &image[top * row_in + (x * w.stride - w.pad_left) * c..];
+                let mut rows = 0;
+                if N > 0 {
+                    let count = (inside.end - x).min(out.len() / w.columns);
+                    rows = copy::<N>(w, image, &mut out[..count * w.columns]);
                 }
-                _ => at_the_edge(w, image, pad, [y, x], taps),
+                if rows == 0 {
+                    let lines = image.chunks(row_in).zip(out.chunks_exact_mut(len)).take(w.kernel);
+                    lines.for_each(|(image, line)| line.copy_from_slice(&image[..len]));
+                    clear(&mut out[w.kernel * len..w.columns]);
+                    rows = 1;
+                }
+                rows
             }
-            x += 1;
+            None => {
+                at_the_edge(w, image, pad, [y, x], &mut out[..w.kernel * len]);
+                clear(&mut out[w.kernel * len..w.columns]);
+                1
+            }
+        };
+        out = &mut out[rows * w.columns..];
+        x += rows;
+        if x == w.width_out {
+            (y, x) = (y + 1, 0);
         }
-        (y, x) = (y + 1, 0);
     }
+}
+
+/// Patches next to each other, the first one at the start of `image`: lines of `N` bytes, of which those that are
+/// too many are written over by what comes next. There are millions of a few bytes, for which a call takes longer
+/// than the copy. Returns how many were made: for the last ones there may not be so much room.
+fn copy<const N: usize>(w: &Window, image: &[u8], out: &mut [u8]) -> usize {
+    let (len, step) = (w.kernel * w.channels_in, w.stride * w.channels_in);
+    let mut lines: [&[u8]; N] = [&[]; N];
+    for (line, image) in lines.iter_mut().zip(image.chunks(w.width_in * w.channels_in)) {
+        *line = image;
+    }
+    let lines = &lines[..w.kernel];
+    for (i, row) in (0..).zip(0..out.len() / w.columns) {
+        let out = &mut out[row * w.columns..];
+        for (line, at) in lines.iter().zip((0..).step_by(len)) {
+            let from = line.get(i * step..).and_then(|from| from.first_chunk::<N>());
+            let to = out.get_mut(at..).and_then(|to| to.first_chunk_mut());
+            let (Some(from), Some(to)) = (from, to) else { return row };
+            *to = *from;
+        }
+        clear(&mut out[w.kernel * len..w.columns]);
+    }
+    out.len() / w.columns
 }
 
 /// The taps of an output position whose kernel reaches beyond the image.
@@ -107,24 +143,6 @@ fn at_the_edge(w: &Window, image: &[u8], pad: &[u8], [y, x]: [usize; 2], taps: &
         let from_x = from(x, at % w.kernel, w.pad_left, w.width_in);
         let inside = from_y.zip(from_x).map(|(y, x)| &image[(y * w.width_in + x) * c..][..c]);
         cell.copy_from_slice(inside.unwrap_or(pad));
-    }
-}
-
-/// Copies a line of taps. There are millions of a few bytes, for which a call takes longer than the copy: in
-/// two parts of `N` bytes that overlap every length is a fixed one.
-#[inline(always)]
-fn copy<const N: usize>(from: &[u8], to: &mut [u8]) {
-    let (Some(first), Some(last)) = (from.first_chunk::<N>(), from.last_chunk::<N>()) else {
-        return;
-    };
-    if N == 0 {
-        return to.copy_from_slice(from);
-    }
-    if let Some(to) = to.first_chunk_mut() {
-        *to = *first;
-    }
-    if let Some(to) = to.last_chunk_mut() {
-        *to = *last;
     }
 }
 

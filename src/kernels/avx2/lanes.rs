@@ -3,6 +3,8 @@
 use core::arch::x86_64::*;
 
 use super::HALF;
+use crate::kernels::LANES;
+use crate::kernels::end::Plain;
 use crate::kernels::lanes::Lanes;
 
 #[derive(Clone, Copy)]
@@ -49,6 +51,17 @@ impl Lanes for F32x16 {
     }
 
     #[inline(always)]
+    unsafe fn load_codes_part(at: *const u8, count: usize) -> Self {
+        // SAFETY: the caller's promise.
+        unsafe {
+            let codes = load_row(at, count);
+            let low = _mm256_cvtepu8_epi32(codes);
+            let high = _mm256_cvtepu8_epi32(_mm_unpackhi_epi64(codes, codes));
+            F32x16([_mm256_cvtepi32_ps(low), _mm256_cvtepi32_ps(high)])
+        }
+    }
+
+    #[inline(always)]
     unsafe fn store_codes(self, at: *mut u8) {
         // SAFETY: the caller's promise.
         unsafe {
@@ -68,7 +81,7 @@ impl Lanes for F32x16 {
     }
 
     #[inline(always)]
-    unsafe fn store_cut_of_four(rows: [Self; 4], at: *mut u8, stride: usize) {
+    unsafe fn store_cut_of(rows: [Self; 4], count: usize, at: *mut u8, plain: &Plain<Self>) {
         // What is too small for an integer becomes the smallest one, and so does what is no number; what is
         // too great must not.
         let mut rows = rows;
@@ -87,9 +100,14 @@ impl Lanes for F32x16 {
                 let codes = _mm256_packus_epi16(pair[0], pair[1]);
                 let order = _mm256_setr_epi32(0, 4, 1, 5, 2, 6, 3, 7);
                 let codes = _mm256_permutevar8x32_epi32(codes, order);
-                let at = at.add(2 * i * stride);
-                _mm_storeu_si128(at.cast(), _mm256_castsi256_si128(codes));
-                _mm_storeu_si128(at.add(stride).cast(), _mm256_extracti128_si256::<1>(codes));
+                let at = at.wrapping_add(2 * i * plain.stride);
+                if count > 2 * i {
+                    store_row(_mm256_castsi256_si128(codes), plain.count, at);
+                }
+                if count > 2 * i + 1 {
+                    let second = _mm256_extracti128_si256::<1>(codes);
+                    store_row(second, plain.count, at.add(plain.stride));
+                }
             }
         }
     }
@@ -235,5 +253,45 @@ unsafe fn store_bytes(low: __m256i, high: __m256i, at: *mut u8) {
         let words = _mm256_permute4x64_epi64::<0b11_01_10_00>(_mm256_packs_epi32(low, high));
         let (low, high) = (_mm256_castsi256_si128(words), _mm256_extracti128_si256::<1>(words));
         _mm_storeu_si128(at.cast(), _mm_packus_epi16(low, high));
+    }
+}
+
+/// `count` codes of a row, mostly all that a panel has or half as many, then zeros.
+///
+/// # Safety
+/// They can be read.
+#[inline(always)]
+pub(in crate::kernels) unsafe fn load_row(at: *const u8, count: usize) -> __m128i {
+    // SAFETY: the caller's promise; every processor has these instructions.
+    unsafe {
+        match count {
+            LANES.. => _mm_loadu_si128(at.cast()),
+            HALF => _mm_loadl_epi64(at.cast()),
+            _ => {
+                let mut row = [0u8; LANES];
+                core::ptr::copy_nonoverlapping(at, row.as_mut_ptr(), count);
+                _mm_loadu_si128(row.as_ptr().cast())
+            }
+        }
+    }
+}
+
+/// The first `count` codes of a row.
+///
+/// # Safety
+/// They can be written.
+#[inline(always)]
+pub(in crate::kernels) unsafe fn store_row(codes: __m128i, count: usize, at: *mut u8) {
+    // SAFETY: the caller's promise; every processor has these instructions.
+    unsafe {
+        match count {
+            LANES => _mm_storeu_si128(at.cast(), codes),
+            HALF => _mm_storel_epi64(at.cast(), codes),
+            _ => {
+                let mut row = [0u8; LANES];
+                _mm_storeu_si128(row.as_mut_ptr().cast(), codes);
+                core::ptr::copy_nonoverlapping(row.as_ptr(), at, count);
+            }
+        }
     }
 }

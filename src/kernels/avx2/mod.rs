@@ -17,6 +17,7 @@ use affinity::{affinity, affinity_vnni};
 use float::{dot_f32, matvec_f16};
 use gemm::{gemm, gemm_vnni, peak, peak_vnni};
 use lanes::F32x16;
+pub(super) use lanes::{load_row, store_row};
 use pairs::I16x32;
 use split::scratch;
 

@@ -59,6 +59,8 @@ static FOUR_PANELS: [Tile; FEW_ROWS] =
 #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512vnni,fma")]
 pub(in crate::kernels) fn gemm(g: &Gemm, rows: Range<usize>, panels: Range<usize>, _: &mut [u8]) {
     let mut sums = Sums([[[0; LANES]; ROWS]; PANELS]);
+    // Whole panels whose codes are made of the sums in registers.
+    let plain = if is_plain(&g.end) { g.end.n / LANES } else { 0 };
     for block in blocks(g, rows) {
         let few = block.len() <= FEW_ROWS;
         let parts = Parts::new(block, ROWS);
@@ -69,7 +71,7 @@ pub(in crate::kernels) fn gemm(g: &Gemm, rows: Range<usize>, panels: Range<usize
                 2.. => (2, &TWO_PANELS),
                 _ => (1, &ONE_PANEL),
             };
-            let is_plain = is_plain(&g.end, (p + width - 1) * LANES);
+            let is_plain = p + width <= plain;
             let mut ahead = Ahead::new(g, p..p + width, parts.len());
             for part in parts.clone() {
                 // SAFETY: the rows and panels exist, see `Gemm::checked`.
@@ -139,7 +141,7 @@ unsafe fn tile<const R: usize, const P: usize>(
         }
         if is_plain {
             for i in 0..P {
-                let plain = Plain::<F32x16>::of(&g.end, r, (p + i) * LANES);
+                let plain = Plain::<F32x16>::of_whole(&g.end, r, (p + i) * LANES);
                 let mut reals = [F32x16::splat(0.0); R];
                 for (reals, acc) in reals.iter_mut().zip(acc) {
                     *reals = F32x16(_mm512_cvtepi32_ps(acc[i]));

@@ -3,6 +3,8 @@
 use core::arch::x86_64::*;
 
 use crate::kernels::LANES;
+use crate::kernels::avx2::{load_row, store_row};
+use crate::kernels::end::Plain;
 use crate::kernels::lanes::Lanes;
 use crate::math::POWER_BIAS;
 
@@ -43,6 +45,12 @@ impl Lanes for F32x16 {
     }
 
     #[inline(always)]
+    unsafe fn load_codes_part(at: *const u8, count: usize) -> Self {
+        // SAFETY: the caller's promise.
+        F32x16(unsafe { _mm512_cvtepi32_ps(_mm512_cvtepu8_epi32(load_row(at, count))) })
+    }
+
+    #[inline(always)]
     unsafe fn store_codes(self, at: *mut u8) {
         // SAFETY: the caller's promise.
         unsafe {
@@ -62,7 +70,7 @@ impl Lanes for F32x16 {
     }
 
     #[inline(always)]
-    unsafe fn store_cut_of_four(rows: [Self; 4], at: *mut u8, stride: usize) {
+    unsafe fn store_cut_of(rows: [Self; 4], count: usize, at: *mut u8, plain: &Plain<Self>) {
         // What is too small for an integer becomes the smallest one, and so does what is no number; what is
         // too great must not.
         let mut rows = rows;
@@ -78,10 +86,19 @@ impl Lanes for F32x16 {
             let codes = _mm512_packus_epi16(low, high);
             let order = _mm512_setr_epi32(0, 4, 8, 12, 1, 5, 9, 13, 2, 6, 10, 14, 3, 7, 11, 15);
             let codes = _mm512_permutexvar_epi32(order, codes);
-            _mm_storeu_si128(at.cast(), _mm512_castsi512_si128(codes));
-            _mm_storeu_si128(at.add(stride).cast(), _mm512_extracti32x4_epi32::<1>(codes));
-            _mm_storeu_si128(at.add(2 * stride).cast(), _mm512_extracti32x4_epi32::<2>(codes));
-            _mm_storeu_si128(at.add(3 * stride).cast(), _mm512_extracti32x4_epi32::<3>(codes));
+            store_row(_mm512_castsi512_si128(codes), plain.count, at);
+            if count > 1 {
+                let second = _mm512_extracti32x4_epi32::<1>(codes);
+                store_row(second, plain.count, at.add(plain.stride));
+            }
+            if count > 2 {
+                let third = _mm512_extracti32x4_epi32::<2>(codes);
+                store_row(third, plain.count, at.add(2 * plain.stride));
+            }
+            if count > 3 {
+                let fourth = _mm512_extracti32x4_epi32::<3>(codes);
+                store_row(fourth, plain.count, at.add(3 * plain.stride));
+            }
         }
     }
 

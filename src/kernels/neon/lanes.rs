@@ -3,7 +3,7 @@
 use core::arch::aarch64::*;
 
 use super::{QUARTER, QUARTERS, power, rounded};
-use crate::kernels::end::Plain;
+use crate::kernels::end::{self, Plain};
 use crate::kernels::lanes::Lanes;
 use crate::kernels::{End, LANES};
 
@@ -225,8 +225,14 @@ impl Lanes for F32x16 {
 
     #[inline(always)]
     unsafe fn store_sums(sums: &[[i32; LANES]], plain: &Plain<Self>) {
-        // SAFETY: the caller's promise.
-        unsafe { rounded::store_sums(sums, plain) }
+        // SAFETY: the caller's promise; a row is whole.
+        unsafe {
+            if plain.count == LANES {
+                rounded::store_sums(sums, plain);
+            } else {
+                end::store_sums(sums, plain);
+            }
+        }
     }
 
     #[inline(always)]

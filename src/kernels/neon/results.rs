@@ -36,7 +36,7 @@ impl Results {
     pub(in crate::kernels) fn of(end: &End) -> Self {
         let units = Self { scale: end.q.scale.as_ptr(), bias: end.q.bias.as_ptr(), ..Self::SUMS };
         match (&end.sink, end.added) {
-            (Sink::Codes(out), _) if is_plain(end, 0) => {
+            (Sink::Codes(out), _) if is_plain(end) => {
                 Self { at: out.at(0), stride: end.stride_out, ..units }
             }
             (Sink::Real(out), added)
