@@ -294,6 +294,7 @@ impl<V: Lanes> Plain<V> {
     ///
     /// # Safety
     /// As [`of`](Self::of); [`LANES`] channels from `n` exist.
+    #[cfg(target_arch = "x86_64")]
     #[inline(always)]
     pub(super) unsafe fn of_whole(end: &End, r: usize, n: usize) -> Self {
         // SAFETY: the caller's promise.

@@ -85,7 +85,11 @@ fn unfold_by<const N: usize>(w: &Window, image: &[u8], pad: &[u8], first: usize,
                 let mut rows = 0;
                 if N > 0 {
                     let count = (inside.end - x).min(out.len() / w.columns);
-                    rows = copy::<N>(w, image, &mut out[..count * w.columns]);
+                    let out = &mut out[..count * w.columns];
+                    rows = match w.kernel {
+                        3 => copy::<N, 3>(w, image, out),
+                        _ => copy::<N, 0>(w, image, out),
+                    };
                 }
                 if rows == 0 {
                     let lines = image.chunks(row_in).zip(out.chunks_exact_mut(len)).take(w.kernel);
@@ -112,24 +116,29 @@ fn unfold_by<const N: usize>(w: &Window, image: &[u8], pad: &[u8], first: usize,
 /// Patches next to each other, the first one at the start of `image`: lines of `N` bytes, of which those that are
 /// too many are written over by what comes next. There are millions of a few bytes, for which a call takes longer
 /// than the copy. Returns how many were made: for the last ones there may not be so much room.
-fn copy<const N: usize>(w: &Window, image: &[u8], out: &mut [u8]) -> usize {
+///
+/// `LINES` are those of a patch, or 0 where they are counted.
+#[inline(never)]
+fn copy<const N: usize, const LINES: usize>(w: &Window, image: &[u8], out: &mut [u8]) -> usize {
     let (len, step) = (w.kernel * w.channels_in, w.stride * w.channels_in);
     let mut lines: [&[u8]; N] = [&[]; N];
     for (line, image) in lines.iter_mut().zip(image.chunks(w.width_in * w.channels_in)) {
         *line = image;
     }
-    let lines = &lines[..w.kernel];
-    for (i, row) in (0..).zip(0..out.len() / w.columns) {
-        let out = &mut out[row * w.columns..];
-        for (line, at) in lines.iter().zip((0..).step_by(len)) {
-            let from = line.get(i * step..).and_then(|from| from.first_chunk::<N>());
-            let to = out.get_mut(at..).and_then(|to| to.first_chunk_mut());
-            let (Some(from), Some(to)) = (from, to) else { return row };
-            *to = *from;
+    let lines = &lines[..if LINES == 0 { w.kernel } else { LINES }];
+    let (mut from, mut to, mut rows) = (0, 0, 0);
+    while to + w.columns <= out.len() {
+        let patch = &mut out[to..];
+        for (i, line) in lines.iter().enumerate() {
+            let line = line.get(from..).and_then(|line| line.first_chunk::<N>());
+            let place = patch.get_mut(i * len..).and_then(|place| place.first_chunk_mut());
+            let (Some(line), Some(place)) = (line, place) else { return rows };
+            *place = *line;
         }
-        clear(&mut out[w.kernel * len..w.columns]);
+        clear(&mut patch[w.kernel * len..w.columns]);
+        (from, to, rows) = (from + step, to + w.columns, rows + 1);
     }
-    out.len() / w.columns
+    rows
 }
 
 /// The taps of an output position whose kernel reaches beyond the image.
