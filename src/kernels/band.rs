@@ -5,6 +5,7 @@
 use core::ops::Range;
 
 use super::depthwise::{Taps, Weights, Words, load_weights};
+use super::end::{is_plain, is_small};
 use super::{Depthwise, End, LANES, MAX_SIDE};
 
 /// Panels of channels that go over the image together: the lines of its pixels, of which each takes a
@@ -197,9 +198,11 @@ pub(super) fn run<T: Taps>(
     panel: unsafe fn(&Band, usize, &Weights, &End, &mut Work),
 ) {
     let mut weights = [Weights::NONE; PANELS];
-    let mut work = Work { laid: Laid::NOTHING, sums: [[0; LANES]; OUTPUTS] };
     let rows = out.len().div_ceil(d.width_out * d.stride_out);
     let end = d.end(out);
+    let greatest = if d.are_bytes { 1 << 7 } else { 1 << 15 };
+    let is_plain = is_plain(&end) && is_small(&end, d.kernel * d.kernel * 255 * greatest);
+    let mut work = Work { laid: Laid::NOTHING, sums: [[0; LANES]; OUTPUTS], is_plain };
     let rows_of_band = rows_of_a_band(d.kernel, d.stride, T::ROWS);
     let most = ((COLUMNS - d.kernel) / d.stride + 1).min(OUTPUTS);
     // The last panel ends with the channels: some may be made twice.
@@ -228,4 +231,6 @@ pub(super) struct Work {
     pub(super) laid: Laid,
     /// Sums of one row's outputs.
     pub(super) sums: [[i32; LANES]; OUTPUTS],
+    /// Whether [codes](is_plain) can be made of them in registers.
+    pub(super) is_plain: bool,
 }

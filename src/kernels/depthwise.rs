@@ -71,7 +71,7 @@ macro_rules! stamp {
         ) {
             use $crate::kernels::band::{Band, Work, run};
             use $crate::kernels::depthwise::{Weights, row};
-            use $crate::kernels::end::{Plain, is_plain};
+            use $crate::kernels::end::Plain;
             use $crate::kernels::{End, LANES};
 
             /// # Safety
@@ -88,7 +88,7 @@ macro_rules! stamp {
                 unsafe {
                     band.lay::<$taps>(c, &mut work.laid);
                     let mut plain = None;
-                    if is_plain(end) && c + LANES <= end.n {
+                    if work.is_plain && c + LANES <= end.n {
                         plain = Some(Plain::of_whole(end, band.output, c));
                     }
                     for j in 0..band.rows {
@@ -128,7 +128,7 @@ pub(super) use stamp;
 const FEW: usize = 4;
 
 /// The outputs of a band's row `j` for kernels of `SIDE`, at steps of `STRIDE` or of whatever the band has (0).
-/// Where the end is [plain](super::end::is_plain) codes are written, otherwise sums are left.
+/// With `plain` codes are written, otherwise sums are left.
 ///
 /// # Safety
 /// The band's input is laid out; `plain` has a place for each of its outputs.
@@ -209,7 +209,7 @@ unsafe fn outputs<T: Taps, const SIDE: usize, const STRIDE: usize, const N: usiz
                 *real = sum.reals();
             }
             // SAFETY: the caller's promise.
-            unsafe { plain.store(j * band.to_next_row + i, reals) };
+            unsafe { plain.store::<true, N>(j * band.to_next_row + i, reals) };
         }
         None => {
             for (sum, to) in sums.into_iter().zip(&mut work.sums[i..]) {

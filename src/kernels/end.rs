@@ -181,6 +181,20 @@ pub(super) fn is_plain(end: &End) -> bool {
     matches!(end.added, Added::Nothing) && are_codes(end)
 }
 
+/// Whether sums up to `most` become values far inside of what an i32 holds, as all but broken units make them:
+/// what is too great for a code then needs no attention before it is an integer.
+#[cfg(target_arch = "x86_64")]
+pub(super) fn is_small(end: &End, most: usize) -> bool {
+    const LIMIT: f32 = (1 << 30) as f32;
+    let units = end.q.scale.iter().zip(end.q.bias).take(end.n);
+    // Counted, not searched for: several at once.
+    let great: u32 = units
+        .map(|(scale, bias)| !(scale.abs() * most as f32 + bias.abs() < LIMIT))
+        .map(u32::from)
+        .sum();
+    great == 0
+}
+
 /// Whether they are such but for codes that are added.
 #[inline]
 pub(super) fn is_plain_sum(end: &End) -> bool {
@@ -252,11 +266,11 @@ pub(super) unsafe fn store_sums<V: Lanes>(sums: &[[i32; LANES]], plain: &Plain<V
             for (y, sums) in y.iter_mut().zip(group) {
                 *y = V::load_sums(sums.as_ptr());
             }
-            plain.store(i * PLAIN_ROWS, y);
+            plain.store::<false, _>(i * PLAIN_ROWS, y);
         }
         for (i, sums) in rest.iter().enumerate() {
             let real = V::load_sums(sums.as_ptr());
-            plain.store(groups.len() * PLAIN_ROWS + i, [real]);
+            plain.store::<false, _>(groups.len() * PLAIN_ROWS + i, [real]);
         }
     }
 }
@@ -301,18 +315,19 @@ impl<V: Lanes> Plain<V> {
         unsafe { Self { count: LANES, ..Self::of(end, r, n) } }
     }
 
-    /// Codes of the `N` rows from `row` on of those that begin where [`of`](Self::of) was told.
+    /// Codes of the `N` rows from `row` on of those that begin where [`of`](Self::of) was told; `SMALL` promises that
+    /// [they are](is_small).
     ///
     /// # Safety
     /// They exist, and nobody else writes them.
     #[inline(always)]
-    pub(super) unsafe fn store<const N: usize>(&self, row: usize, sums: [V; N]) {
+    pub(super) unsafe fn store<const SMALL: bool, const N: usize>(&self, row: usize, sums: [V; N]) {
         let mut y = sums;
         for y in &mut y {
             *y = y.mul_add(self.scale, self.bias);
         }
         // SAFETY: the caller's promise.
-        unsafe { self.store_cut(row, y) };
+        unsafe { self.store_cut::<SMALL, N>(row, y) };
     }
 
     /// The same of sums in memory with codes added, of which the first row's are at `codes`.
@@ -336,26 +351,26 @@ impl<V: Lanes> Plain<V> {
                 let codes = V::load_codes_part(codes.add(i * self.stride), self.count);
                 *y = codes.mul_add(factor, sum);
             }
-            self.store_cut(row, y);
+            self.store_cut::<false, N>(row, y);
         }
     }
 
     /// # Safety
     /// As [`store`](Self::store).
     #[inline(always)]
-    unsafe fn store_cut<const N: usize>(&self, row: usize, y: [V; N]) {
+    unsafe fn store_cut<const SMALL: bool, const N: usize>(&self, row: usize, y: [V; N]) {
         let (groups, rest) = y.as_chunks::<PLAIN_ROWS>();
         // SAFETY: the caller's promise.
         unsafe {
             let mut at = self.at.add(row * self.stride);
             for group in groups {
-                V::store_cut_of(*group, PLAIN_ROWS, at, self);
+                V::store_cut_of::<SMALL>(*group, PLAIN_ROWS, at, self);
                 at = at.wrapping_add(PLAIN_ROWS * self.stride);
             }
             if let [first, ..] = rest {
                 let mut group = [*first; PLAIN_ROWS];
                 group[..rest.len()].copy_from_slice(rest);
-                V::store_cut_of(group, rest.len(), at, self);
+                V::store_cut_of::<SMALL>(group, rest.len(), at, self);
             }
         }
     }

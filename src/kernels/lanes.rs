@@ -52,12 +52,18 @@ pub(super) trait Lanes: Copy {
         unsafe { self.mul_add(factor, Self::load(summand)).store_cut(at) }
     }
 
-    /// [`store_cut`](Self::store_cut) for the first `count` of four rows, the first one to `at`.
+    /// [`store_cut`](Self::store_cut) for the first `count` of four rows, the first one to `at`; with `SMALL` an i32 holds
+    /// all of them.
     ///
     /// # Safety
     /// The codes that `plain` has of each row can be written.
     #[inline(always)]
-    unsafe fn store_cut_of(rows: [Self; 4], count: usize, at: *mut u8, plain: &Plain<Self>) {
+    unsafe fn store_cut_of<const SMALL: bool>(
+        rows: [Self; 4],
+        count: usize,
+        at: *mut u8,
+        plain: &Plain<Self>,
+    ) {
         for (i, row) in rows.into_iter().enumerate().take(count) {
             // SAFETY: the caller's promise.
             unsafe { row.store_cut_part(at.add(i * plain.stride), plain.count) };

@@ -128,6 +128,10 @@ pub struct Kernels {
     peak: unsafe fn(usize) -> usize,
 }
 
+/// Rows of a depthwise convolution that a thread makes at least, where there are enough: some kernels share what
+/// they do for so many.
+const ROWS_TOGETHER: usize = 4;
+
 /// Rows that a thread takes at least: a multiple of every instruction set's tile.
 const ROWS_PER_TASK: usize = 24;
 /// Panels that a thread takes at least.
@@ -240,9 +244,10 @@ impl Kernels {
         // The last pixel of the image may end before the next would start.
         let row_out = d.width_out * d.stride_out;
         let end = (d.width_out * d.height_out - 1) * d.stride_out + d.channels;
-        pool.split(&mut out[..end], row_out, |first, out, _| {
+        let rows = d.height_out.div_ceil(pool.threads()).min(ROWS_TOGETHER);
+        pool.split(&mut out[..end], rows * row_out, |first, out, _| {
             // SAFETY: `self` exists, so the processor has the instruction set; the sizes were checked.
-            unsafe { (self.depthwise)(&d, image, first, out) }
+            unsafe { (self.depthwise)(&d, image, first * rows, out) }
         });
     }
 

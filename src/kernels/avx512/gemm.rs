@@ -4,7 +4,7 @@ use core::arch::x86_64::*;
 use core::ops::Range;
 
 use super::{F32x16, finish};
-use crate::kernels::end::{Plain, is_plain};
+use crate::kernels::end::{Plain, is_plain, is_small};
 use crate::kernels::lanes::Lanes;
 use crate::kernels::tiles::{Ahead, Parts, blocks, last_fours};
 use crate::kernels::{Gemm, LANES};
@@ -60,7 +60,8 @@ static FOUR_PANELS: [Tile; FEW_ROWS] =
 pub(in crate::kernels) fn gemm(g: &Gemm, rows: Range<usize>, panels: Range<usize>, _: &mut [u8]) {
     let mut sums = Sums([[[0; LANES]; ROWS]; PANELS]);
     // Whole panels whose codes are made of the sums in registers.
-    let plain = if is_plain(&g.end) { g.end.n / LANES } else { 0 };
+    let is_plain = is_plain(&g.end) && is_small(&g.end, g.w.k * 255 * 128);
+    let plain = if is_plain { g.end.n / LANES } else { 0 };
     for block in blocks(g, rows) {
         let few = block.len() <= FEW_ROWS;
         let parts = Parts::new(block, ROWS);
@@ -146,7 +147,7 @@ unsafe fn tile<const R: usize, const P: usize>(
                 for (reals, acc) in reals.iter_mut().zip(acc) {
                     *reals = F32x16(_mm512_cvtepi32_ps(acc[i]));
                 }
-                plain.store(0, reals);
+                plain.store::<true, R>(0, reals);
             }
             return;
         }

@@ -70,12 +70,19 @@ impl Lanes for F32x16 {
     }
 
     #[inline(always)]
-    unsafe fn store_cut_of(rows: [Self; 4], count: usize, at: *mut u8, plain: &Plain<Self>) {
+    unsafe fn store_cut_of<const SMALL: bool>(
+        rows: [Self; 4],
+        count: usize,
+        at: *mut u8,
+        plain: &Plain<Self>,
+    ) {
         // What is too small for an integer becomes the smallest one, and so does what is no number; what is
         // too great must not.
         let mut rows = rows;
-        for row in &mut rows {
-            *row = Self::splat(255.0).min(*row);
+        if !SMALL {
+            for row in &mut rows {
+                *row = Self::splat(255.0).min(*row);
+            }
         }
         // SAFETY: the caller's promise.
         unsafe {

@@ -66,10 +66,18 @@ fn depthwise_case(
         pad: &pad,
     };
     let steps = Some([&bias[..], &bias[..]]);
-    for gated in [false, true] {
-        if gated {
+    let mut great = scale.clone();
+    for (i, scale) in great.iter_mut().enumerate() {
+        *scale = [*scale, -1e9, f32::INFINITY, 1e30, f32::NAN][i % 5];
+    }
+    for case in 0..3 {
+        if case == 1 {
+            // Values that no integer holds.
+            d.requant = Requant::to_codes(&great, &bias);
+        } else if case == 2 {
             d.stride_out = 2 * channels + 1;
-            d.requant = Requant { activation: Activation::HardSwish, steps, ..d.requant };
+            let q = Requant::to_codes(&scale, &bias);
+            d.requant = Requant { activation: Activation::HardSwish, steps, ..q };
         }
         let len = d.height_out * d.width_out * d.stride_out + 1;
         let mut expected = vec![0xa5; len];
