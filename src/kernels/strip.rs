@@ -58,22 +58,23 @@ impl Strip {
         let count = (self.outputs - 1) * d.stride + d.kernel;
         let left = d.pad_left.clamp(first, first + count) - first;
         let right = (d.pad_left + d.width_in).clamp(first + left, first + count) - first;
-        for (tap, row) in rows.iter().enumerate() {
-            let inside = if row.is_empty() { 0..0 } else { left..right };
-            for column in &mut self.columns[..inside.start] {
-                column[tap] = d.pad.as_ptr();
-            }
-            for column in &mut self.columns[inside.end..count + AHEAD] {
-                column[tap] = d.pad.as_ptr();
-            }
-            let mut pixel = row
-                .as_ptr()
-                .wrapping_add((first + inside.start).saturating_sub(d.pad_left) * d.channels);
-            for column in &mut self.columns[inside] {
-                column[tap] = pixel;
-                pixel = pixel.wrapping_add(d.channels);
+        // Each kernel row's pixel of the column at hand, and the bytes to the next one: none in the padding.
+        let pads = [(d.pad.as_ptr(), 0); MAX_SIDE];
+        let mut pixels = pads;
+        for (pixel, row) in pixels.iter_mut().zip(rows) {
+            if !row.is_empty() {
+                let at = (first + left).saturating_sub(d.pad_left) * d.channels;
+                *pixel = (row.as_ptr().wrapping_add(at), d.channels);
             }
         }
+        let fill = match d.kernel {
+            ..=3 => fill::<3>,
+            ..=5 => fill::<5>,
+            _ => fill::<MAX_SIDE>,
+        };
+        fill(&mut self.columns[..left], pads);
+        fill(&mut self.columns[left..right], pixels);
+        fill(&mut self.columns[right..count + AHEAD], pads);
         if d.channels < LANES {
             self.copy(d.channels, d.kernel, count + AHEAD);
         }
@@ -88,6 +89,23 @@ impl Strip {
                 unsafe { core::ptr::copy_nonoverlapping(*pixel, few.as_mut_ptr(), channels) };
                 *pixel = few.as_ptr();
             }
+        }
+    }
+}
+
+/// Pixels of the first `TAPS` kernel rows in columns next to each other.
+fn fill<const TAPS: usize>(
+    columns: &mut [[*const u8; MAX_SIDE]],
+    pixels: [(*const u8, usize); MAX_SIDE],
+) {
+    let (mut at, mut steps) = ([core::ptr::null::<u8>(); TAPS], [0; TAPS]);
+    for (i, (pixel, step)) in pixels.into_iter().enumerate().take(TAPS) {
+        (at[i], steps[i]) = (pixel, step);
+    }
+    for column in columns {
+        for ((place, at), step) in column.iter_mut().zip(&mut at).zip(steps) {
+            *place = *at;
+            *at = at.wrapping_add(step);
         }
     }
 }
