@@ -188,11 +188,8 @@ pub(super) fn is_small(end: &End, most: usize) -> bool {
     const LIMIT: f32 = (1 << 30) as f32;
     let units = end.q.scale.iter().zip(end.q.bias).take(end.n);
     // Counted, not searched for: several at once.
-    let great: u32 = units
-        .map(|(scale, bias)| !(scale.abs() * most as f32 + bias.abs() < LIMIT))
-        .map(u32::from)
-        .sum();
-    great == 0
+    let small = units.map(|(scale, bias)| scale.abs() * most as f32 + bias.abs() < LIMIT);
+    small.map(usize::from).sum::<usize>() == end.n
 }
 
 /// Whether they are such but for codes that are added.

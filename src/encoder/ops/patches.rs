@@ -86,10 +86,10 @@ fn unfold_by<const N: usize>(w: &Window, image: &[u8], pad: &[u8], first: usize,
                 if N > 0 {
                     let count = (inside.end - x).min(out.len() / w.columns);
                     let out = &mut out[..count * w.columns];
-                    rows = match [w.kernel, len] {
+                    rows = match [w.kernel, len, w.columns] {
                         // The first layer of most networks.
-                        [3, 9] => copy::<16, 3, 9>(w, image, out),
-                        _ => copy::<N, 0, 0>(w, image, out),
+                        [3, 9, 28] => copy_three(w, image, out),
+                        _ => copy::<N>(w, image, out),
                     };
                 }
                 if rows == 0 {
@@ -117,36 +117,51 @@ fn unfold_by<const N: usize>(w: &Window, image: &[u8], pad: &[u8], first: usize,
 /// Patches next to each other, the first one at the start of `image`: lines of `N` bytes, of which those that are
 /// too many are written over by what comes next. There are millions of a few bytes, for which a call takes longer
 /// than the copy. Returns how many were made: for the last ones there may not be so much room.
-///
-/// A patch has `LINES` of `LEN` taps, or, where that is 0, as many as the window.
 #[inline(never)]
-fn copy<const N: usize, const LINES: usize, const LEN: usize>(
-    w: &Window,
-    image: &[u8],
-    out: &mut [u8],
-) -> usize {
-    let step = w.stride * w.channels_in;
-    let [count, len] = if LINES > 0 { [LINES, LEN] } else { [w.kernel, w.kernel * w.channels_in] };
+fn copy<const N: usize>(w: &Window, image: &[u8], out: &mut [u8]) -> usize {
+    let (len, step) = (w.kernel * w.channels_in, w.stride * w.channels_in);
     let mut lines: [&[u8]; N] = [&[]; N];
-    for (line, image) in lines.iter_mut().zip(image.chunks(w.width_in * w.channels_in)).take(count)
-    {
+    for (line, image) in lines.iter_mut().zip(image.chunks(w.width_in * w.channels_in)) {
         *line = image;
     }
-    // All as long as the last one, which may be cut: what fits one fits all.
-    let shortest = lines[count - 1].len();
-    for line in &mut lines[..count] {
-        *line = &line[..shortest];
-    }
+    let lines = &lines[..w.kernel];
     let (mut from, mut to, mut rows) = (0, 0, 0);
-    while from + N <= shortest && to + w.columns <= out.len() {
-        let Some(patch) = out[to..].get_mut(..(count - 1) * len + N) else { break };
-        for (i, line) in lines[..count].iter().enumerate() {
-            patch[i * len..][..N].copy_from_slice(&line[from..][..N]);
+    while to + w.columns <= out.len() {
+        let patch = &mut out[to..];
+        for (i, line) in lines.iter().enumerate() {
+            let line = line.get(from..).and_then(|line| line.first_chunk::<N>());
+            let place = patch.get_mut(i * len..).and_then(|place| place.first_chunk_mut());
+            let (Some(line), Some(place)) = (line, place) else { return rows };
+            *place = *line;
         }
-        clear(&mut out[to + count * len..to + w.columns]);
+        clear(&mut patch[w.kernel * len..w.columns]);
         (from, to, rows) = (from + step, to + w.columns, rows + 1);
     }
     rows
+}
+
+/// [`copy`] of patches of three lines of 9 taps in 28 columns.
+#[inline(never)]
+fn copy_three(w: &Window, image: &[u8], out: &mut [u8]) -> usize {
+    let row_in = w.width_in * w.channels_in;
+    let [Some(second), Some(third)] = [row_in, 2 * row_in].map(|at| image.get(at..)) else {
+        return 0;
+    };
+    // All as long as the last one, which may be cut: what fits one fits all.
+    let len = third.len().min(row_in);
+    let (first, second, third) = (&image[..len], &second[..len], &third[..len]);
+    let (patches, _) = out.as_chunks_mut::<28>();
+    for (i, patch) in patches.iter_mut().enumerate() {
+        let from = i * w.stride * w.channels_in;
+        if from + 16 > len {
+            return i;
+        }
+        patch[..16].copy_from_slice(&first[from..from + 16]);
+        patch[9..25].copy_from_slice(&second[from..from + 16]);
+        patch[18..27].copy_from_slice(&third[from..from + 9]);
+        patch[27] = 0;
+    }
+    patches.len()
 }
 
 /// The taps of an output position whose kernel reaches beyond the image.
