@@ -24,8 +24,8 @@ RUNS = 3
 # What functions do, by a part of their names; the first that fits.
 PARTS = {
     "products": ("::sums",),
-    "their order": ("::arrange", "Tiles::product", "unfold"),
-    "depthwise": ("depthwise", "Strip"),
+    "their order": ("::arrange", "Tiles::product", "ops::patches"),
+    "depthwise": ("depthwise", "kernels::strip"),
     "results": ("finish", "swish_tokens"),
     "codes of rows": ("::quantize", "normalize", "pack_key", "pack_value"),
     "softmax": ("::softmax",),
