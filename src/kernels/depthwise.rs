@@ -241,9 +241,9 @@ pub(super) fn load_weights(
             let both: &[[i16; 2]; LANES] =
                 both.first_chunk().expect("channels are padded to whole panels");
             let mut words = if up == 0 { [0; LANES] } else { weights.taps[at].0 };
-            for (word_, both) in words.iter_mut().zip(both) {
+            for (taps, both) in words.iter_mut().zip(both) {
                 let weight = word(*both) >> (16 * (tap % 2)) & (u32::MAX >> (32 - bits));
-                *word_ |= weight << up;
+                *taps |= weight << up;
             }
             weights.taps[at].0 = words;
         }

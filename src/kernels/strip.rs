@@ -1,4 +1,4 @@
-//! How depthwise convolutions walk over a row.
+//! How the ARM kernels with dot products walk over a row for a depthwise convolution.
 //!
 //! Outputs are made in strips. For each column and kernel row under a strip it is looked up once where
 //! the pixel lies (or the padding); the sums then know nothing of image borders.

@@ -79,33 +79,24 @@ fn unfold_by<const N: usize>(w: &Window, image: &[u8], pad: &[u8], first: usize,
     while out.len() >= w.columns {
         let top = (y * w.stride).checked_sub(w.pad_top);
         let top = top.filter(|top| inside.contains(&x) && top + w.kernel <= w.height_in);
-        let rows = match top {
-            Some(top) => {
-                let image = &image[top * row_in + (x * w.stride - w.pad_left) * c..];
-                let mut rows = 0;
-                if N > 0 {
-                    let count = (inside.end - x).min(out.len() / w.columns);
-                    let out = &mut out[..count * w.columns];
-                    rows = match [w.kernel, len, w.columns] {
-                        // The first layer of most networks.
-                        [3, 9, 28] => copy_three(w, image, out),
-                        _ => copy::<N>(w, image, out),
-                    };
-                }
-                if rows == 0 {
-                    let lines = image.chunks(row_in).zip(out.chunks_exact_mut(len)).take(w.kernel);
-                    lines.for_each(|(image, line)| line.copy_from_slice(&image[..len]));
-                    clear(&mut out[w.kernel * len..w.columns]);
-                    rows = 1;
-                }
-                rows
-            }
-            None => {
-                at_the_edge(w, image, pad, [y, x], &mut out[..w.kernel * len]);
-                clear(&mut out[w.kernel * len..w.columns]);
-                1
-            }
+        let image_from = top.map(|top| &image[top * row_in + (x * w.stride - w.pad_left) * c..]);
+        let count = inside.end.saturating_sub(x).min(out.len() / w.columns);
+        let mut rows = match image_from {
+            Some(image) if N > 0 => copy_many::<N>(w, image, &mut out[..count * w.columns]),
+            _ => 0,
         };
+        if rows == 0 {
+            let (taps, rest) = out[..w.columns].split_at_mut(w.kernel * len);
+            match image_from {
+                Some(image) => {
+                    let lines = image.chunks(row_in).zip(taps.chunks_exact_mut(len));
+                    lines.for_each(|(image, line)| line.copy_from_slice(&image[..len]));
+                }
+                None => at_the_edge(w, image, pad, [y, x], taps),
+            }
+            clear(rest);
+            rows = 1;
+        }
         out = &mut out[rows * w.columns..];
         x += rows;
         if x == w.width_out {
@@ -114,9 +105,18 @@ fn unfold_by<const N: usize>(w: &Window, image: &[u8], pad: &[u8], first: usize,
     }
 }
 
-/// Patches next to each other, the first one at the start of `image`: lines of `N` bytes, of which those that are
-/// too many are written over by what comes next. There are millions of a few bytes, for which a call takes longer
-/// than the copy. Returns how many were made: for the last ones there may not be so much room.
+/// Patches next to each other, the first one at the start of `image`. Returns how many were made: for the last
+/// ones there may not be room enough.
+fn copy_many<const N: usize>(w: &Window, image: &[u8], out: &mut [u8]) -> usize {
+    match [w.kernel, w.channels_in, w.columns] {
+        // The first layer of most networks.
+        [3, 3, 28] => copy_rgb(w, image, out),
+        _ => copy::<N>(w, image, out),
+    }
+}
+
+/// [`copy_many`] of lines of `N` bytes, of which those that are too many are written over by what comes next. There are
+/// millions of a few bytes, for which a call takes longer than the copy.
 #[inline(never)]
 fn copy<const N: usize>(w: &Window, image: &[u8], out: &mut [u8]) -> usize {
     let (len, step) = (w.kernel * w.channels_in, w.stride * w.channels_in);
@@ -140,9 +140,9 @@ fn copy<const N: usize>(w: &Window, image: &[u8], out: &mut [u8]) -> usize {
     rows
 }
 
-/// [`copy`] of patches of three lines of 9 taps in 28 columns.
+/// [`copy_many`] of three lines of 9 taps in 28 columns: constants, half the instructions.
 #[inline(never)]
-fn copy_three(w: &Window, image: &[u8], out: &mut [u8]) -> usize {
+fn copy_rgb(w: &Window, image: &[u8], out: &mut [u8]) -> usize {
     let row_in = w.width_in * w.channels_in;
     let [Some(second), Some(third)] = [row_in, 2 * row_in].map(|at| image.get(at..)) else {
         return 0;

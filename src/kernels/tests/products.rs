@@ -3,9 +3,9 @@ use std::vec::Vec;
 
 use super::*;
 
-/// The same product in every form: codes; codes with codes added, in bounds of their own and without; real from rows with units of their
-/// own, activation and steps, with reals added; the same without steps and bounds, and without anything added;
-/// the mean.
+/// The same product in every form: codes; codes with codes added, in bounds of their own and without; real from
+/// rows with units of their own, activation and steps, with reals added; the same without steps and bounds, and
+/// without anything added; the mean.
 fn products(kernels: &Kernels, pool: &Pool, case: &Product) -> ([Vec<u8>; 3], [Vec<u32>; 4]) {
     let Product { rows, k, n, stride, .. } = *case;
     // Places before, between and after the rows must stay as they were.
